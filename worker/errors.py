@@ -1,0 +1,217 @@
+"""Every error the worker knows, in four branches that decide what happens to a payment.
+
+A leaf's ``code`` is stable: it is the dead letter's header, the metric label and the span's ``error.type``.
+This module imports nothing, so that everything may import it.
+"""
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """The root. ``code`` names the error for machines, ``str()`` explains it to people."""
+
+    code: ClassVar[str] = "worker_error"
+
+
+class PermanentError(WorkerError):
+    """The payment can never succeed as it is: dead-letter it now."""
+
+    code = "permanent_error"
+
+
+class TransientError(WorkerError):
+    """The payment may succeed later: retry in process, then through the delay queues."""
+
+    code = "transient_error"
+
+
+class ConfigurationError(WorkerError):
+    """The worker must not start: what is wrong is in settings, rules or topology."""
+
+    code = "configuration_error"
+
+
+class InvariantViolation(WorkerError):  # noqa: N818 - it is a broken promise, not an error of its caller
+    """A promise of ARCHITECTURE is broken, which is a bug of ours: dead-letter, stop, exit non-zero."""
+
+    code = "invariant_violation"
+
+
+# --- permanent: the message ------------------------------------------------------------------------------
+
+
+class MalformedMessage(PermanentError):
+    """The body is not the JSON of one payment object."""
+
+    code = "malformed_message"
+
+
+class EmptyMessage(PermanentError):
+    """The body has no bytes."""
+
+    code = "empty_message"
+
+
+class MessageTooLarge(PermanentError):
+    """The body is larger than the settings allow."""
+
+    code = "message_too_large"
+
+
+class UnsupportedContentType(PermanentError):
+    """The content type or encoding is not one the worker reads."""
+
+    code = "unsupported_content_type"
+
+
+class InvalidEncoding(PermanentError):
+    """The body is not UTF-8."""
+
+    code = "invalid_encoding"
+
+
+class DuplicateKey(PermanentError):
+    """A JSON object names one member twice, so that its readers would disagree about its meaning."""
+
+    code = "duplicate_key"
+
+
+class NestingTooDeep(PermanentError):
+    """Arrays and objects are nested deeper than any payment needs."""
+
+    code = "nesting_too_deep"
+
+
+class InvalidPayment(PermanentError):
+    """The JSON is well-formed, but a field is missing or is not what the schema says."""
+
+    code = "invalid_payment"
+
+
+class InvalidIdentifier(PermanentError):
+    """An id has characters or a length that ids may not have."""
+
+    code = "invalid_identifier"
+
+
+# --- permanent: the money --------------------------------------------------------------------------------
+
+
+class InvalidAmount(PermanentError):
+    """An amount is not a plain decimal string, or not one that may be paid."""
+
+    code = "invalid_amount"
+
+
+class AmountNotText(InvalidAmount):
+    """An amount came as a JSON number, which readers turn into a binary fraction."""
+
+    code = "amount_not_text"
+
+
+class AmountNotPositive(InvalidAmount):
+    """A payment of nothing, or of less."""
+
+    code = "amount_not_positive"
+
+
+class TooManyDigits(InvalidAmount):
+    """More digits after the point than the scale allows."""
+
+    code = "too_many_digits"
+
+
+class AmountOverflow(InvalidAmount):
+    """A value outside signed 64 bits at its scale."""
+
+    code = "amount_overflow"
+
+
+class UnknownCurrency(PermanentError):
+    """A code that ISO 4217 does not list and no custom unit defines."""
+
+    code = "unknown_currency"
+
+
+class FeeExceedsAmount(PermanentError):
+    """The fees are more than the payment, and the schedule does not say to clamp them."""
+
+    code = "fee_exceeds_amount"
+
+
+# --- permanent: the way ----------------------------------------------------------------------------------
+
+
+class NoRoute(PermanentError):
+    """No rule matches, or no processor of the matching route can take the payment."""
+
+    code = "no_route"
+
+
+class RetriesExhausted(PermanentError):
+    """Every attempt ended in a transient failure; the dead letter lists each attempt's code."""
+
+    code = "retries_exhausted"
+
+
+class InternalError(PermanentError):
+    """An exception nobody expected; its traceback is in the log."""
+
+    code = "internal_error"
+
+
+# --- transient -------------------------------------------------------------------------------------------
+
+
+class Unroutable(TransientError):
+    """The broker returned the publish: nothing is bound that would take it. An operator may mend that."""
+
+    code = "unroutable"
+
+
+class PublishRefused(TransientError):
+    """The broker refused the publish: a queue is full or could not store it."""
+
+    code = "publish_refused"
+
+
+class BrokerUnavailable(TransientError):
+    """No connection to the broker, or it ended."""
+
+    code = "broker_unavailable"
+
+
+# --- configuration ---------------------------------------------------------------------------------------
+
+
+class InvalidSettings(ConfigurationError):
+    """A setting has a value it may not have."""
+
+    code = "invalid_settings"
+
+
+class InvalidRules(ConfigurationError):
+    """The rule files are broken; the text lists every position."""
+
+    code = "invalid_rules"
+
+
+class TopologyMismatch(ConfigurationError):
+    """The broker has an object of that name that differs from what the worker needs, or lacks one."""
+
+    code = "topology_mismatch"
+
+
+class AccessRefused(ConfigurationError):
+    """The broker refuses the credentials, the virtual host or an operation."""
+
+    code = "access_refused"
+
+
+# --- invariants ------------------------------------------------------------------------------------------
+
+
+class NotConserved(InvariantViolation):
+    """Parts do not add up to their whole."""
+
+    code = "not_conserved"
