@@ -82,6 +82,12 @@ class NestingTooDeep(PermanentError):
     code = "nesting_too_deep"
 
 
+class NumberOutOfRange(PermanentError):
+    """A JSON number is beyond what double precision holds, so that readers would see infinity."""
+
+    code = "number_out_of_range"
+
+
 class InvalidPayment(PermanentError):
     """The JSON is well-formed, but a field is missing or is not what the schema says."""
 

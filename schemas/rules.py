@@ -1,0 +1,297 @@
+"""The rule file: what payment operations people write, as pydantic models and as a JSON Schema for editors.
+
+Shape only. What names mean, which values a field may have and whether weights add up is checked when the
+rules compile, because that needs the whole document.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
+
+TEXT_FIELDS: Final = ("payment_id", "type", "currency", "country", "merchant_id", "customer_id")
+"""Payment fields that hold text. ``currency`` is ``amount.currency``."""
+OPEN_FIELDS: Final = ("method.", "metadata.")
+"""Prefixes of fields that producers name themselves; they hold text, an integer or a boolean."""
+OPERATORS: Final = (
+    "eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between",
+    "prefix", "suffix", "glob", "bin", "exists",
+)  # fmt: skip
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+Decimal = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$",
+        examples=["2.9", "0.30"],
+        description="a decimal in quotes: exact, never a binary fraction",
+    ),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", examples=["aurora"])]
+RuleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["vip-cards"])]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,11}$", examples=["EUR"])]
+CurrencyRef = Annotated[
+    str, Field(pattern=r"^([A-Z][A-Z0-9_]{1,11}|\$[a-z][a-z0-9_]*)$", examples=["EUR", "$majors"])
+]
+CountryRef = Annotated[str, Field(pattern=r"^([A-Z]{2}|\$[a-z][a-z0-9_]*)$", examples=["DE", "$eea"])]
+TypeRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}|\$[a-z][a-z0-9_]*)$", examples=["card"])]
+GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["eea"])]
+PerCurrency = dict[CurrencyCode, Decimal]
+Scalar = str | int | bool
+AmountText = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?( [A-Z][A-Z0-9_]{1,11})?$",
+        examples=["10", "10.00 EUR"],
+        description="an amount in the payment's own currency, or one that names its currency",
+    ),
+]
+
+
+class Strict(BaseModel):
+    """A part of the rule file: immutable, no conversions, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
+
+
+class AmountBounds(Strict):
+    """Amounts a processor takes; each bound applies to the payment's own currency unless it names one."""
+
+    gt: AmountText | list[AmountText] | None = None
+    gte: AmountText | list[AmountText] | None = None
+    lt: AmountText | list[AmountText] | None = None
+    lte: AmountText | list[AmountText] | None = None
+
+
+class Tier(Strict):
+    """One step of a tiered fee: amounts up to ``up_to`` (every amount when it is absent)."""
+
+    up_to: PerCurrency | None = None
+    percent: Decimal = "0"
+    fixed: PerCurrency = Field(default_factory=dict)
+
+
+class FeeComponent(Strict):
+    """One item of a fee schedule: a percentage plus a fixed part, tiers, a fee per item, or a tax on fees."""
+
+    name: Name
+    percent: Decimal | None = None
+    fixed: PerCurrency | None = None
+    minimum: PerCurrency | None = None
+    maximum: PerCurrency | None = None
+    per_item: PerCurrency | None = None
+    graduated: list[Tier] | None = Field(default=None, description="each slice of the amount at its own tier")
+    volume: list[Tier] | None = Field(default=None, description="the whole amount at the tier it falls into")
+    tax: Decimal | None = Field(default=None, description="percent of the fees named by `on`")
+    on: list[Name] | None = Field(default=None, description="fees that are taxed; all earlier ones if absent")
+
+
+RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
+
+
+class FeeScheduleSpec(Strict):
+    """A named fee schedule; its components apply in the order written."""
+
+    description: str | None = None
+    mode: Literal["inclusive", "exclusive"] = "inclusive"
+    rounding: RoundingName = "half_even"
+    when_fee_exceeds: Literal["error", "clamp"] = "error"
+    currencies: list[CurrencyRef] | None = None
+    components: Annotated[list[FeeComponent], Field(min_length=1)]
+
+
+class Health(Strict):
+    """When a processor counts as unwell; the worker's circuit breaker reads these thresholds."""
+
+    failure_percent: Decimal = "50"
+    minimum_payments: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    open_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+
+
+class ProcessorSpec(Strict):
+    """A payment processor: where its dispatches go and what it can take. Absent means anything."""
+
+    description: str | None = None
+    exchange: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")] | None = None
+    enabled: bool = True
+    types: list[TypeRef] | None = None
+    currencies: list[CurrencyRef] | None = None
+    countries: list[CountryRef] | None = None
+    amount: AmountBounds | None = None
+    exponents: dict[CurrencyCode, Annotated[int, Field(ge=0, le=12)]] = Field(default_factory=dict)
+    cost: FeeScheduleSpec | Name | None = Field(
+        default=None, description="what this processor charges us: a schedule, or the name of one under fees"
+    )
+    health: Health | None = None
+
+
+class Share(Strict):
+    """One account's part of the net: a percentage, or the rest."""
+
+    account: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    percent: Decimal | None = None
+    rest: Literal[True] | None = None
+
+
+class RouteSettings(Strict):
+    """What a route says beside the processor; each is optional and falls back to ``route_defaults``."""
+
+    fees: Name | None = Field(default=None, description="a schedule under fees; `none` for no fees")
+    accounts: list[Share] | None = Field(default=None, description="how the net is split between accounts")
+    settlement_currency: CurrencyCode | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] | None = None
+    expires_after_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+
+
+class ToRoute(RouteSettings):
+    """One processor, then its fallbacks in order."""
+
+    to: Name
+    fallback: list[Name] = Field(default_factory=list)
+
+
+class SplitRoute(RouteSettings):
+    """Processors by weight in percent, chosen by a hash of the payment id and the rule's name."""
+
+    split: Annotated[dict[Name, Decimal], Field(min_length=1)]
+    fallback: list[Name] = Field(default_factory=list)
+
+
+class LeastCostRoute(RouteSettings):
+    """The processor that charges least for this payment, then the next cheapest; ties by order."""
+
+    least_cost: Annotated[list[Name], Field(min_length=1)]
+    fallback: list[Name] = Field(default_factory=list)
+
+
+class Rejection(Strict):
+    """Why a payment is refused, for machines and for people."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    reason: str | None = None
+
+
+class RejectRoute(Strict):
+    """The payment is dead-lettered with this code."""
+
+    reject: Rejection
+
+
+class HoldRoute(Strict):
+    """The payment is dead-lettered for a person to look at."""
+
+    hold: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+ROUTE_KINDS: Final = ("to", "split", "least_cost", "reject", "hold")
+
+
+def _route_kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return next((kind for kind in ROUTE_KINDS if kind in value), None)
+    return None
+
+
+Route = Annotated[
+    Annotated[ToRoute, Tag("to")]
+    | Annotated[SplitRoute, Tag("split")]
+    | Annotated[LeastCostRoute, Tag("least_cost")]
+    | Annotated[RejectRoute, Tag("reject")]
+    | Annotated[HoldRoute, Tag("hold")],
+    Discriminator(
+        _route_kind,
+        custom_error_type="route_kind",
+        custom_error_message="a route is a mapping with one of: to, split, least_cost, reject, hold",
+    ),
+]
+
+
+class When(RootModel[dict[str, Any]]):
+    """Conditions that must all hold. A plain value is equality, a list is `in`, a mapping holds operators."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+_WINDOW: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "a window of time; a window whose `to` is not after its `from` ends on the next day",
+    "properties": {
+        "days": {"type": "array", "items": {"enum": list(DAYS)}, "minItems": 1},
+        "from": {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"},
+        "to": {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$"},
+        "zone": {"type": "string", "description": "IANA time zone, such as Europe/Malta; UTC if absent"},
+        "after": {"type": "string", "format": "date-time", "description": "from this instant on"},
+        "before": {"type": "string", "format": "date-time", "description": "until this instant, exclusive"},
+    },
+    "additionalProperties": False,
+}
+
+
+def _operators(value: dict[str, Any]) -> dict[str, Any]:
+    several = {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
+    texts = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    pair = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
+    kinds = {
+        **dict.fromkeys(("eq", "ne"), value),
+        **dict.fromkeys(("in", "not_in"), several),
+        **dict.fromkeys(("gt", "gte", "lt", "lte"), several),
+        "between": {**pair, "description": "both ends included"},
+        **dict.fromkeys(("prefix", "suffix", "glob"), texts),
+        "bin": {**texts, "description": "card number prefixes: '411111' or '400000-499999'"},
+        "exists": {"type": "boolean"},
+    }
+    mapping = {"type": "object", "properties": kinds, "additionalProperties": False, "minProperties": 1}
+    return {"anyOf": [*several["anyOf"], mapping]}
+
+
+def _when_schema() -> dict[str, Any]:
+    """Describe every field and operator, so that an editor completes and checks them."""
+    again = {"$ref": "#/$defs/When"}
+    many = {"type": "array", "items": again, "minItems": 1}
+    return {
+        "title": "When",
+        "type": "object",
+        "description": (When.__doc__ or "").strip(),
+        "properties": {
+            **dict.fromkeys(TEXT_FIELDS, _operators({"type": "string"})),
+            "created_at": _operators({"type": "string", "format": "date-time"}),
+            "amount": _operators({"type": "string", "description": "such as '10' or '10.00 EUR'"}),
+            "time": {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]},
+            "all": {**many, "description": "every one of these holds"},
+            "any": {**many, "description": "at least one of these holds"},
+            "not": {**again, "description": "these do not all hold"},
+        },
+        "patternProperties": {
+            r"^(method|metadata)\..+$": _operators({"type": ["string", "integer", "boolean"]}),
+        },
+        "additionalProperties": False,
+    }
+
+
+class RuleSpec(Strict):
+    """One rule: the first whose conditions hold decides."""
+
+    name: RuleName
+    description: str | None = None
+    enabled: bool = True
+    when: When
+    route: Route
+
+
+class RuleDocument(Strict):
+    """The whole rule table, after files and overlays are merged."""
+
+    version: Literal[1]
+    include: list[str] = Field(default_factory=list, description="files read before this one")
+    groups: dict[GroupName, Annotated[list[Scalar], Field(min_length=1)]] = Field(default_factory=dict)
+    processors: dict[Name, ProcessorSpec] = Field(default_factory=dict)
+    fees: dict[Name, FeeScheduleSpec] = Field(default_factory=dict)
+    route_defaults: RouteSettings | None = None
+    rules: list[RuleSpec] = Field(default_factory=list)
+    default: Route
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The JSON Schema with the conditions spelled out, which recur and so cannot be derived."""
+        schema = super().model_json_schema(*args, **kwargs)
+        schema["$defs"]["When"] = _when_schema()
+        return schema

@@ -1,0 +1,178 @@
+"""From a delivery's bytes to a payment, or to the reason why they are none. Pure.
+
+The parser keeps the last of two equal keys and a reader downstream might keep the first, so duplicate keys
+are refused. The check costs little where the body can be shown to have none: JSON without a backslash has
+exactly two quotes for each key and each string, so a body that lost a member when it was parsed has more
+quotes than its parsed form written out again.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.dispatch import DISPATCH_ONLY_FIELDS
+from schemas.payment import Payment
+from worker.errors import (
+    AmountNotText,
+    DuplicateKey,
+    EmptyMessage,
+    InvalidEncoding,
+    InvalidIdentifier,
+    InvalidPayment,
+    MalformedMessage,
+    MessageTooLarge,
+    NestingTooDeep,
+    NumberOutOfRange,
+    PermanentError,
+    UnsupportedContentType,
+)
+
+MAX_DEPTH = 32
+_IDENTIFIERS = frozenset({"payment_id", "merchant_id", "customer_id"})
+_VALIDATE = Payment.__pydantic_validator__.validate_python
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A payment with the members of its JSON object as they were written, without the outer braces."""
+
+    payment: Payment
+    members: bytes
+
+
+def decode(body: bytes, content_type: str | None, content_encoding: str | None, max_bytes: int) -> Decoded:
+    """Read one payment.
+
+    Raises:
+        PermanentError: one of its leaves, naming what is wrong and where in the document.
+    """
+    if not body:
+        raise EmptyMessage("the message has no body; expected one payment as a JSON object")
+    if len(body) > max_bytes:
+        raise MessageTooLarge(f"the body has {len(body):,} bytes; at most {max_bytes:,} are read (max_message_bytes)")
+    _check_content(content_type, content_encoding)
+    document = _parse(body)
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check_depth(document)
+    if b"\\" in body or body.count(b'"') != orjson.dumps(document).count(b'"'):
+        _check_duplicates(body)
+    try:
+        payment = _VALIDATE(document)
+    except ValidationError as error:
+        raise _explain(error) from None
+    if not DISPATCH_ONLY_FIELDS.isdisjoint(document):
+        names = ", ".join(sorted(DISPATCH_ONLY_FIELDS & document.keys()))
+        raise InvalidPayment(f"the dispatch needs these names for itself, so a payment may not have them: {names}")
+    return Decoded(payment, body.strip()[1:-1])
+
+
+def payment_id_hint(body: bytes) -> str | None:
+    """Return the payment id of a body that could not be read as a payment, where it has a valid one."""
+    try:
+        document = orjson.loads(body)
+        payment_id = document["payment_id"]
+        _VALIDATE({**_PLAIN_PAYMENT, "payment_id": payment_id})
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    return str(payment_id)
+
+
+_PLAIN_PAYMENT = {
+    "type": "card",
+    "amount": {"value": "1", "currency": "EUR"},
+    "merchant_id": "m",
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+
+def _check_content(content_type: str | None, content_encoding: str | None) -> None:
+    if content_type and content_type != "application/json":
+        media_type, _, parameters = content_type.partition(";")
+        charset = parameters.strip().lower().replace('"', "")
+        if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+            raise UnsupportedContentType(
+                f"content type {content_type[:80]!a} is not read; send application/json in UTF-8"
+            )
+    if content_encoding and content_encoding.lower() not in ("utf-8", "identity"):
+        raise UnsupportedContentType(
+            f"content encoding {content_encoding[:80]!a} is not read; send the JSON uncompressed"
+        )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        _refuse_unparsed(body, error)
+    if not isinstance(document, dict):
+        raise MalformedMessage(f"the body is a JSON {_json_type(document)}; expected one payment as an object")
+    return document
+
+
+def _refuse_unparsed(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
+    try:
+        body.decode()
+    except UnicodeDecodeError as encoding:
+        raise InvalidEncoding(f"the body is not UTF-8: byte {encoding.start} is 0x{body[encoding.start]:02x}") from None
+    if "depth" in error.msg or "recursion" in error.msg.lower():
+        raise NestingTooDeep(f"arrays and objects are nested deeper than {MAX_DEPTH} levels") from None
+    if "infinity" in error.msg:
+        raise NumberOutOfRange(f"a number is larger than JSON readers can hold (line {error.lineno}, column {error.colno})") from None
+    raise MalformedMessage(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+
+
+def _check_depth(document: dict[str, Any]) -> None:
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise NestingTooDeep(f"arrays and objects are nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_duplicates(body: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DuplicateKey(f"the member {twice[:80]!a} stands twice in one object; readers would disagree on its value")
+        return members
+
+    # Numbers stay text: their size is of no interest here, and int() refuses more than 4,300 digits.
+    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
+
+
+def _explain(error: ValidationError) -> PermanentError:
+    problems = error.errors(include_url=False, include_context=False)
+    text = "; ".join(f"{_path(p['loc'])}: {_message(p)}" for p in problems[:5])
+    if len(problems) > 5:
+        text += f"; and {len(problems) - 5} more"
+    first = problems[0]
+    if first["loc"] == ("amount", "value") and first["type"] == "string_type":
+        return AmountNotText(f'{text}; write amounts as decimal strings, such as "12.34"')
+    if first["loc"][0] in _IDENTIFIERS and first["type"] == "string_pattern_mismatch":
+        return InvalidIdentifier(text)
+    return InvalidPayment(text)
+
+
+def _message(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict of its own
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:64].encode("ascii", "backslashreplace").decode() for part in location) or "payment"
+
+
+def _json_type(value: object) -> str:
+    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), "value")
