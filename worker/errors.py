@@ -139,6 +139,30 @@ class UnknownCurrency(PermanentError):
     code = "unknown_currency"
 
 
+class WithdrawnCurrency(UnknownCurrency):
+    """A code that ISO 4217 has withdrawn; the text names its successor."""
+
+    code = "withdrawn_currency"
+
+
+class NotSettleable(PermanentError):
+    """A code that no money settles in: a metal, a unit of account, a test code, no currency at all."""
+
+    code = "not_settleable"
+
+
+class CurrencyMismatch(PermanentError):
+    """Two amounts of different currencies where one currency is needed."""
+
+    code = "currency_mismatch"
+
+
+class FeeNotDefined(PermanentError):
+    """A fee schedule has no price in the payment's currency."""
+
+    code = "fee_not_defined"
+
+
 class FeeExceedsAmount(PermanentError):
     """The fees are more than the payment, and the schedule does not say to clamp them."""
 
@@ -152,6 +176,12 @@ class NoRoute(PermanentError):
     """No rule matches, or no processor of the matching route can take the payment."""
 
     code = "no_route"
+
+
+class MalformedProperties(PermanentError):
+    """Properties or headers that cannot be read, or cannot be written, as AMQP 0-9-1."""
+
+    code = "malformed_properties"
 
 
 class RetriesExhausted(PermanentError):
@@ -187,6 +217,24 @@ class BrokerUnavailable(TransientError):
     code = "broker_unavailable"
 
 
+class WireError(TransientError):
+    """The broker's bytes are not AMQP frames the worker can trust: the session ends, the broker redelivers."""
+
+    code = "wire_error"
+
+
+class MissingRate(TransientError):
+    """No exchange rate for a pair, neither direct, inverse nor across the base currency."""
+
+    code = "missing_rate"
+
+
+class StaleRate(TransientError):
+    """An exchange rate is older than allowed, or from the future."""
+
+    code = "stale_rate"
+
+
 # --- configuration ---------------------------------------------------------------------------------------
 
 
@@ -200,6 +248,12 @@ class InvalidRules(ConfigurationError):
     """The rule files are broken; the text lists every position."""
 
     code = "invalid_rules"
+
+
+class InvalidMoneyRule(ConfigurationError):
+    """A currency unit, rounding mode, fee schedule, split or rate is not one that can be computed with."""
+
+    code = "invalid_money_rule"
 
 
 class TopologyMismatch(ConfigurationError):

@@ -1,0 +1,117 @@
+"""Rounding modes: how an exact fraction becomes a whole number of units."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from worker.errors import InvalidMoneyRule
+from worker.money.text import shown
+
+
+class Rounding(StrEnum):
+    """A named rounding mode; ``carry`` keeps each remainder for the next and needs an accumulator."""
+
+    HALF_EVEN = "half_even"
+    HALF_UP = "half_up"
+    HALF_DOWN = "half_down"
+    UP = "up"
+    DOWN = "down"
+    CEILING = "ceiling"
+    FLOOR = "floor"
+    CARRY = "carry"
+
+    @classmethod
+    def named(cls, name: str) -> "Rounding":
+        """Return the mode of a name; raises ``InvalidMoneyRule`` with the nearest one."""
+        names = [mode.value for mode in cls]
+        if name in names:
+            return cls(name)
+        near = get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
+        raise InvalidMoneyRule(f"rounding {shown(name)}: {hint}")
+
+
+Divider = Callable[[int, int], int]
+"""Numerator and positive denominator to the rounded quotient."""
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    """Divide, to the nearest; ties to the even neighbour."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = remainder + remainder
+    if twice > denominator or (twice == denominator and quotient & 1):
+        return quotient + 1
+    return quotient
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """Divide, to the nearest; ties away from zero."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = remainder + remainder
+    return quotient + 1 if twice > denominator or (twice == denominator and quotient >= 0) else quotient
+
+
+def half_down(numerator: int, denominator: int) -> int:
+    """Divide, to the nearest; ties towards zero."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = remainder + remainder
+    return quotient + 1 if twice > denominator or (twice == denominator and quotient < 0) else quotient
+
+
+def up(numerator: int, denominator: int) -> int:
+    """Divide, away from zero."""
+    return -(-numerator // denominator) if numerator > 0 else numerator // denominator
+
+
+def down(numerator: int, denominator: int) -> int:
+    """Divide, towards zero."""
+    return numerator // denominator if numerator > 0 else -(-numerator // denominator)
+
+
+def ceiling(numerator: int, denominator: int) -> int:
+    """Divide, towards positive infinity."""
+    return -(-numerator // denominator)
+
+
+def floor(numerator: int, denominator: int) -> int:
+    """Divide, towards negative infinity."""
+    return numerator // denominator
+
+
+_DIVIDERS: Final[Mapping[Rounding, Divider]] = MappingProxyType(
+    {
+        Rounding.HALF_EVEN: half_even,
+        Rounding.HALF_UP: half_up,
+        Rounding.HALF_DOWN: half_down,
+        Rounding.UP: up,
+        Rounding.DOWN: down,
+        Rounding.CEILING: ceiling,
+        Rounding.FLOOR: floor,
+    }
+)
+
+
+def divider(mode: Rounding) -> Divider:
+    """Return the division of a mode; raises ``InvalidMoneyRule`` for ``carry``, which keeps state."""
+    if mode is Rounding.CARRY:
+        raise InvalidMoneyRule("rounding carry: it needs the remainder kept so far; use Carry.round")
+    return _DIVIDERS[mode]
+
+
+def divide(numerator: int, denominator: int, mode: Rounding) -> int:
+    """Return numerator by denominator as an integer, rounded by a mode; the denominator is positive."""
+    return divider(mode)(numerator, denominator)
+
+
+def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
+    """Return units at another scale: exact when it is larger, rounded by a mode when it is smaller."""
+    if to_scale >= scale:
+        return units * _ten_to(to_scale - scale)
+    return divide(units, _ten_to(scale - to_scale), mode)
+
+
+def _ten_to(exponent: int) -> int:
+    power: int = 10**exponent
+    return power

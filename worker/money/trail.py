@@ -1,0 +1,66 @@
+"""The rounding trail: every step that rounded, kept so that people can check it by hand."""
+
+from dataclasses import dataclass
+
+from worker.money.rounding import Rounding
+from worker.money.text import format_units
+
+
+def exact_text(numerator: int, denominator: int) -> str:
+    """Return a fraction as exact text: a decimal if it ends, ``"10/3"`` otherwise."""
+    rest, twos, fives = denominator, 0, 0
+    while rest % 2 == 0:
+        rest, twos = rest >> 1, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if numerator % rest:
+        return f"{numerator}/{denominator}"
+    scale = max(twos, fives)
+    text = format_units(numerator * 10**scale // denominator, scale)
+    return text.rstrip("0").rstrip(".") if scale else text
+
+
+@dataclass(frozen=True, slots=True)
+class RoundingStep:
+    """One rounding: ``numerator / denominator`` minor units at ``exponent`` became ``result`` minor units."""
+
+    label: str
+    numerator: int
+    denominator: int
+    mode: Rounding
+    result: int
+    exponent: int
+    currency: str
+
+    @property
+    def exact(self) -> str:
+        """The value before rounding, in whole currency units."""
+        return exact_text(self.numerator, self.denominator * 10**self.exponent)
+
+    @property
+    def rounded(self) -> str:
+        """The value after rounding, in whole currency units."""
+        return format_units(self.result, self.exponent)
+
+    @property
+    def remainder(self) -> str:
+        """Exact less rounded, in whole currency units."""
+        left = self.numerator - self.result * self.denominator
+        return exact_text(left, self.denominator * 10**self.exponent)
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the step as text by name, as the journal and ``--json`` print it."""
+        return {
+            "step": self.label,
+            "exact": self.exact,
+            "mode": self.mode.value,
+            "result": self.rounded,
+            "remainder": self.remainder,
+            "currency": self.currency,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label}: {self.exact} -> {self.rounded} {self.currency} "
+            f"({self.mode.value}, remainder {self.remainder})"
+        )
