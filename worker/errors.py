@@ -184,6 +184,22 @@ class MalformedProperties(PermanentError):
     code = "malformed_properties"
 
 
+class RejectedByRule(PermanentError):
+    """A rule says so; ``code`` is the rule's own word for it."""
+
+    code = "rejected"
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code  # type: ignore[misc]  # a rule names its own code
+
+
+class HeldForReview(PermanentError):
+    """A rule wants a person to look at it first: it waits among the dead letters."""
+
+    code = "held"
+
+
 class RetriesExhausted(PermanentError):
     """Every attempt ended in a transient failure; the dead letter lists each attempt's code."""
 
@@ -266,6 +282,18 @@ class AccessRefused(ConfigurationError):
     """The broker refuses the credentials, the virtual host or an operation."""
 
     code = "access_refused"
+
+
+class RabbitMQMissing(ConfigurationError):
+    """RabbitMQ is not installed on this machine, or Erlang is not."""
+
+    code = "rabbitmq_missing"
+
+
+class LocalBrokerFailed(ConfigurationError):
+    """The private RabbitMQ node could not start, or ended by itself."""
+
+    code = "local_broker_failed"
 
 
 # --- invariants ------------------------------------------------------------------------------------------

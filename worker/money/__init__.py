@@ -1,6 +1,7 @@
 """Exact money: currencies, two kinds of amount, rounding, fees, allocation and exchange, in integers only."""
 
-from worker.money.amount import Amount, Money, Rounded
+from worker.money.allocation import REST, Allocated, Share, Split, allocate
+from worker.money.amount import Amount
 from worker.money.carry import Carry
 from worker.money.charge import Charge, ChargedUnits, CompiledSchedule, Fee
 from worker.money.currency import ISO_4217, Currency, CurrencyKind, CurrencyRegistry, Withdrawn
@@ -19,16 +20,39 @@ from worker.money.fees import (
     TierKind,
     WhenFeeExceeds,
 )
+from worker.money.gateways import (
+    ADYEN,
+    ISO_MINOR_UNITS,
+    STRIPE_CHARGES,
+    STRIPE_PAYOUTS,
+    MinorUnit,
+    MinorUnits,
+)
 from worker.money.percent import Percent
+from worker.money.rate import Exchange, Quote, Rate, RateBook
 from worker.money.rounding import Rounding, divide, rescale
+from worker.money.settled import Money, Rounded, settle, settle_carrying
 from worker.money.text import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, parse_units
 from worker.money.trail import RoundingStep
+from worker.money.wire import (
+    GoogleMoney,
+    from_google_money,
+    from_iso_20022,
+    to_google_money,
+    to_iso_20022,
+)
 
 __all__ = [
+    "ADYEN",
     "ISO_4217",
+    "ISO_MINOR_UNITS",
     "MAX_SCALE",
     "MAX_UNITS",
     "MIN_UNITS",
+    "REST",
+    "STRIPE_CHARGES",
+    "STRIPE_PAYOUTS",
+    "Allocated",
     "Amount",
     "Carry",
     "Charge",
@@ -37,28 +61,44 @@ __all__ = [
     "Currency",
     "CurrencyKind",
     "CurrencyRegistry",
+    "Exchange",
     "Fee",
     "FeeBase",
     "FeeComponent",
     "FeeMode",
     "FeeSchedule",
     "FixedTerm",
+    "GoogleMoney",
+    "MinorUnit",
+    "MinorUnits",
     "Money",
     "PerItemTerm",
     "Percent",
     "PercentTerm",
     "Prices",
+    "Quote",
+    "Rate",
+    "RateBook",
     "Rounded",
     "Rounding",
     "RoundingStep",
+    "Share",
+    "Split",
     "TaxComponent",
     "Tier",
     "TierKind",
     "TieredTerm",
     "WhenFeeExceeds",
     "Withdrawn",
+    "allocate",
     "divide",
     "format_units",
+    "from_google_money",
+    "from_iso_20022",
     "parse_units",
     "rescale",
+    "settle",
+    "settle_carrying",
+    "to_google_money",
+    "to_iso_20022",
 ]

@@ -1,12 +1,10 @@
-"""The two amounts: ``Amount`` at any scale, which accrues, and ``Money`` at its currency's, which settles."""
+"""The precise amount, at any scale up to 12: what accrues from micro-payments, rates and fees."""
 
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import Final
 
-from worker.errors import CurrencyMismatch, InvalidAmount, NotSettleable, TooManyDigits
+from worker.errors import CurrencyMismatch, InvalidAmount, TooManyDigits
 from worker.money.currency import Currency
-from worker.money.rounding import Rounding, divide
 from worker.money.text import (
     MAX_SCALE,
     MAX_UNITS,
@@ -17,17 +15,18 @@ from worker.money.text import (
     parse_units,
     shown,
 )
-from worker.money.trail import RoundingStep
 
 
-def _require_integer(value: object, what: str) -> None:
+def require_integer(value: object, what: str) -> None:
+    """Raise ``InvalidAmount`` for anything but an ``int``: a ``bool`` is none, a ``float`` never exact."""
     if type(value) is not int:
         raise InvalidAmount(
             f"{what} {shown(value)} is of type {type(value).__name__}: only int is exact here"
         )
 
 
-def _mismatch(one: Currency, other: Currency) -> CurrencyMismatch:
+def mismatch(one: Currency, other: Currency) -> CurrencyMismatch:
+    """Return the refusal to mix two currencies, naming both."""
     return CurrencyMismatch(f"{one.code} and {other.code} do not mix: convert one of them by a rate first")
 
 
@@ -49,8 +48,8 @@ class Amount:
     def __post_init__(self) -> None:
         units, scale = self.units, self.scale
         if type(units) is not int or type(scale) is not int:
-            _require_integer(units, "units")
-            _require_integer(scale, "scale")
+            require_integer(units, "units")
+            require_integer(scale, "scale")
         if not 0 <= scale <= MAX_SCALE:
             raise TooManyDigits(f"scale {scale}: expected 0 to {MAX_SCALE} digits after the point")
         if not MIN_UNITS <= units <= MAX_UNITS:
@@ -90,7 +89,7 @@ class Amount:
         if not isinstance(other, Amount):
             return NotImplemented
         if self.currency is not other.currency and self.currency != other.currency:
-            raise _mismatch(self.currency, other.currency)
+            raise mismatch(self.currency, other.currency)
         return self.units * POWERS[other.scale] < other.units * POWERS[self.scale]
 
     def __add__(self, other: "Amount") -> "Amount":
@@ -98,7 +97,7 @@ class Amount:
             return NotImplemented
         currency, scale = self.currency, self.scale
         if currency is not other.currency and currency != other.currency:
-            raise _mismatch(currency, other.currency)
+            raise mismatch(currency, other.currency)
         if scale == other.scale:
             return Amount(self.units + other.units, scale, currency)
         larger = max(scale, other.scale)
@@ -108,12 +107,12 @@ class Amount:
         if not isinstance(other, Amount):
             return NotImplemented
         if self.currency is not other.currency and self.currency != other.currency:
-            raise _mismatch(self.currency, other.currency)
+            raise mismatch(self.currency, other.currency)
         larger = max(self.scale, other.scale)
         return Amount(self._at(larger) - other._at(larger), larger, self.currency)
 
     def __mul__(self, times: int) -> "Amount":
-        _require_integer(times, "factor")
+        require_integer(times, "factor")
         return Amount(self.units * times, self.scale, self.currency)
 
     __rmul__ = __mul__
@@ -140,125 +139,3 @@ class Amount:
                 "round it by a named mode"
             )
         return Amount(kept, scale, self.currency)
-
-    def money(self) -> "Money":
-        """Return the settleable money of the same value; raises ``TooManyDigits`` if digits would be lost."""
-        return Money(self.at_scale(self.currency.exponent).units, self.currency)
-
-    def round(self, mode: Rounding, *, cash: bool = False, label: str = "round") -> "Rounded":
-        """Return settleable money rounded by a mode to the minor unit or cash increment, and the rest."""
-        currency = self.currency
-        increment = currency.cash_increment if cash else 1
-        numerator = self.units * POWERS[currency.exponent]
-        denominator = POWERS[self.scale]
-        units = divide(numerator, denominator * increment, mode) * increment
-        money = Money(units, currency)
-        scale = max(self.scale, currency.exponent)
-        remainder = Amount(self._at(scale) - units * POWERS[scale - currency.exponent], scale, currency)
-        step = RoundingStep(label, numerator, denominator, mode, units, currency.exponent, currency.code)
-        return Rounded(money, remainder, step)
-
-
-@total_ordering
-@dataclass(frozen=True, slots=True, repr=False)
-class Money:
-    """Settleable money: ``units`` minor units of a currency, at its exponent.
-
-    Raises ``InvalidAmount`` for units that are not an ``int``, ``AmountOverflow`` outside signed 64 bits,
-    ``NotSettleable`` in XXX, XTS, metals and units of account, ``CurrencyMismatch`` when currencies differ.
-    """
-
-    units: int
-    currency: Currency
-
-    def __post_init__(self) -> None:
-        units = self.units
-        if type(units) is not int:
-            _require_integer(units, "units")
-        if not MIN_UNITS <= units <= MAX_UNITS:
-            checked(units, self.currency.exponent)
-        if not self.currency.settleable:
-            raise not_settleable(self.currency)
-
-    @classmethod
-    def parse(cls, text: str, currency: Currency, mode: Rounding | None = None) -> "Money":
-        """Return the money of a plain decimal; fewer decimals than the exponent are filled up.
-
-        More raise ``TooManyDigits``, even zeros, unless a rounding mode is named.
-        """
-        units, scale = parse_units(text)
-        exponent = currency.exponent
-        if scale <= exponent:
-            return cls(units * POWERS[exponent - scale], currency)
-        if mode is None:
-            raise TooManyDigits(
-                f"amount {shown(text)}: {currency.code} has {exponent} digits after the point, not {scale}; "
-                "name a rounding mode to accept it"
-            )
-        return cls(divide(units, POWERS[scale - exponent], mode), currency)
-
-    def precise(self) -> Amount:
-        """Return the same value as a precise amount."""
-        return Amount(self.units, self.currency.exponent, self.currency)
-
-    def __str__(self) -> str:
-        return format_units(self.units, self.currency.exponent)
-
-    def __repr__(self) -> str:
-        return f"Money('{self}', '{self.currency.code}')"
-
-    def __bool__(self) -> bool:
-        return self.units != 0
-
-    def __lt__(self, other: "Money") -> bool:
-        if not isinstance(other, Money):
-            return NotImplemented
-        self._require_same(other)
-        return self.units < other.units
-
-    def __add__(self, other: "Money") -> "Money":
-        if not isinstance(other, Money):
-            return NotImplemented
-        self._require_same(other)
-        return Money(self.units + other.units, self.currency)
-
-    def __sub__(self, other: "Money") -> "Money":
-        if not isinstance(other, Money):
-            return NotImplemented
-        self._require_same(other)
-        return Money(self.units - other.units, self.currency)
-
-    def __mul__(self, times: int) -> "Money":
-        _require_integer(times, "factor")
-        return Money(self.units * times, self.currency)
-
-    __rmul__ = __mul__
-
-    def __neg__(self) -> "Money":
-        return Money(-self.units, self.currency)
-
-    def __abs__(self) -> "Money":
-        return Money(abs(self.units), self.currency)
-
-    def _require_same(self, other: "Money") -> None:
-        if self.currency is not other.currency and self.currency != other.currency:
-            raise _mismatch(self.currency, other.currency)
-
-
-def not_settleable(currency: Currency) -> NotSettleable:
-    """Return the refusal to settle in a currency, naming what it is."""
-    return NotSettleable(
-        f"currency {currency.code} ({currency.name}) is a {currency.kind} code: nothing settles in it"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Rounded:
-    """What rounding gave: ``money``, the exact ``remainder`` (amount less money), the step of the trail."""
-
-    money: Money
-    remainder: Amount
-    step: RoundingStep
-
-
-__all__: Final = ["Amount", "Money", "Rounded", "not_settleable"]

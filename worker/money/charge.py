@@ -14,11 +14,12 @@ from worker.errors import (
     NotConserved,
     TooManyDigits,
 )
-from worker.money.amount import Amount, Money, not_settleable
+from worker.money.amount import Amount
 from worker.money.carry import Carry
 from worker.money.currency import Currency
 from worker.money.fees import FeeComponent, FeeMode, FeeSchedule, TaxComponent, WhenFeeExceeds
 from worker.money.rounding import Divider, Rounding, divider
+from worker.money.settled import Money, not_settleable
 from worker.money.steps import Step, amount_step, component_pieces, tax_step
 from worker.money.text import MAX_SCALE, MAX_UNITS, POWERS, checked, format_units, shown
 from worker.money.trail import RoundingStep

@@ -1,0 +1,144 @@
+"""Settleable money, at its currency's exponent, and the named rounding that an amount needs to become it."""
+
+from dataclasses import dataclass
+from functools import total_ordering
+
+from worker.errors import NotSettleable, TooManyDigits
+from worker.money.amount import Amount, mismatch, require_integer
+from worker.money.carry import Carry
+from worker.money.currency import Currency
+from worker.money.rounding import Rounding, divide
+from worker.money.text import MAX_UNITS, MIN_UNITS, POWERS, checked, format_units, parse_units, shown
+from worker.money.trail import RoundingStep
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, repr=False)
+class Money:
+    """Settleable money: ``units`` minor units of a currency, at its exponent.
+
+    Raises ``InvalidAmount`` for units that are not an ``int``, ``AmountOverflow`` outside signed 64 bits,
+    ``NotSettleable`` in XXX, XTS, metals and units of account, ``CurrencyMismatch`` when currencies differ.
+    """
+
+    units: int
+    currency: Currency
+
+    def __post_init__(self) -> None:
+        units = self.units
+        if type(units) is not int:
+            require_integer(units, "units")
+        if not MIN_UNITS <= units <= MAX_UNITS:
+            checked(units, self.currency.exponent)
+        if not self.currency.settleable:
+            raise not_settleable(self.currency)
+
+    @classmethod
+    def parse(cls, text: str, currency: Currency, mode: Rounding | None = None) -> "Money":
+        """Return the money of a plain decimal; fewer decimals than the exponent are filled up.
+
+        More raise ``TooManyDigits``, even zeros, unless a rounding mode is named.
+        """
+        units, scale = parse_units(text)
+        exponent = currency.exponent
+        if scale <= exponent:
+            return cls(units * POWERS[exponent - scale], currency)
+        if mode is None:
+            raise TooManyDigits(
+                f"amount {shown(text)}: {currency.code} has {exponent} digits after the point, not {scale}; "
+                "name a rounding mode to accept it"
+            )
+        return cls(divide(units, POWERS[scale - exponent], mode), currency)
+
+    @classmethod
+    def of(cls, amount: Amount) -> "Money":
+        """Return the money of the same value; raises ``TooManyDigits`` if digits would be lost."""
+        return cls(amount.at_scale(amount.currency.exponent).units, amount.currency)
+
+    def precise(self) -> Amount:
+        """Return the same value as a precise amount."""
+        return Amount(self.units, self.currency.exponent, self.currency)
+
+    def __str__(self) -> str:
+        return format_units(self.units, self.currency.exponent)
+
+    def __repr__(self) -> str:
+        return f"Money('{self}', '{self.currency.code}')"
+
+    def __bool__(self) -> bool:
+        return self.units != 0
+
+    def __lt__(self, other: "Money") -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        self._require_same(other)
+        return self.units < other.units
+
+    def __add__(self, other: "Money") -> "Money":
+        if not isinstance(other, Money):
+            return NotImplemented
+        self._require_same(other)
+        return Money(self.units + other.units, self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        if not isinstance(other, Money):
+            return NotImplemented
+        self._require_same(other)
+        return Money(self.units - other.units, self.currency)
+
+    def __mul__(self, times: int) -> "Money":
+        require_integer(times, "factor")
+        return Money(self.units * times, self.currency)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Money":
+        return Money(-self.units, self.currency)
+
+    def __abs__(self) -> "Money":
+        return Money(abs(self.units), self.currency)
+
+    def _require_same(self, other: "Money") -> None:
+        if self.currency is not other.currency and self.currency != other.currency:
+            raise mismatch(self.currency, other.currency)
+
+
+def not_settleable(currency: Currency) -> NotSettleable:
+    """Return the refusal to settle in a currency, naming what it is."""
+    return NotSettleable(
+        f"currency {currency.code} ({currency.name}) is a {currency.kind} code: nothing settles in it"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """What rounding gave: ``money``, the exact ``remainder`` (amount less money), the step of the trail."""
+
+    money: Money
+    remainder: Amount
+    step: RoundingStep
+
+
+def settle(amount: Amount, mode: Rounding, *, cash: bool = False, label: str = "settle") -> Rounded:
+    """Return an amount as money rounded by a mode, to the minor unit or the cash increment, and the rest."""
+    currency, exponent = amount.currency, amount.currency.exponent
+    increment = currency.cash_increment if cash else 1
+    numerator, denominator = amount.units * POWERS[exponent], POWERS[amount.scale]
+    units = divide(numerator, denominator * increment, mode) * increment
+    step = RoundingStep(label, numerator, denominator, mode, units, exponent, currency.code)
+    return _rounded(amount, step)
+
+
+def settle_carrying(amount: Amount, carry: Carry, *, label: str = "settle") -> tuple[Rounded, Carry]:
+    """Return an amount as money rounded with the remainder kept so far, and the remainder to keep."""
+    currency = amount.currency
+    numerator, denominator = amount.units * POWERS[currency.exponent], POWERS[amount.scale]
+    units, kept = carry.round(numerator, denominator)
+    mode, exponent = Rounding.CARRY, currency.exponent
+    step = RoundingStep(label, numerator, denominator, mode, units, exponent, currency.code)
+    return _rounded(amount, step), kept
+
+
+def _rounded(amount: Amount, step: RoundingStep) -> Rounded:
+    money = Money(step.result, amount.currency)
+    return Rounded(money, amount - money.precise(), step)
