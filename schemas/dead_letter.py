@@ -42,13 +42,17 @@ class DeadLetterHeaders(BaseModel):
 
     error_code: Annotated[str, Field(alias=ERROR_CODE)]
     error_message: Annotated[str, Field(alias=ERROR_MESSAGE, description="for people")]
-    payment_id: Annotated[str | None, Field(alias=PAYMENT_ID, description="when the body could be read")] = None
+    payment_id: Annotated[str | None, Field(alias=PAYMENT_ID, description="when the body could be read")] = (
+        None
+    )
     attempt: Annotated[int, Field(alias=ATTEMPT, ge=1, description="number of the last attempt")]
     attempts: Annotated[str, Field(alias=ATTEMPTS, description="JSON array of failed attempts, oldest first")]
     first_seen: Annotated[str, Field(alias=FIRST_SEEN, description="RFC 3339, UTC")]
     dead_at: Annotated[str, Field(alias=DEAD_AT, description="RFC 3339, UTC")]
     exchange: Annotated[str, Field(alias=EXCHANGE, description="where the producer published")]
-    routing_key: Annotated[str, Field(alias=ROUTING_KEY, description="under which key the producer published")]
+    routing_key: Annotated[
+        str, Field(alias=ROUTING_KEY, description="under which key the producer published")
+    ]
     message_id: Annotated[str | None, Field(alias=MESSAGE_ID, description="the producer's message id")] = None
     expiration: Annotated[str | None, Field(alias=EXPIRATION, description="the producer's expiration")] = None
     traceparent: Annotated[str, Field(description="W3C Trace Context")]

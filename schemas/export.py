@@ -25,7 +25,10 @@ def rendered() -> dict[Path, str]:
     """Return each schema file's path with the text it should hold."""
     texts = {}
     for name, model in MODELS.items():
-        schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)}
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **model.model_json_schema(by_alias=True),
+        }
         texts[FOLDER / f"{name}.schema.json"] = json.dumps(schema, indent=2) + "\n"
     return texts
 

@@ -60,10 +60,14 @@ class Amount(BaseModel):
 class Payment(BaseModel):
     """One payment. ``payment_id`` is the idempotency key; unknown fields are tolerated and passed on."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", json_schema_extra={"additionalProperties": True})
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", json_schema_extra={"additionalProperties": True}
+    )
 
     payment_id: PaymentId
-    type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["card", "bank_transfer", "wallet"])]
+    type: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["card", "bank_transfer", "wallet"])
+    ]
     amount: Amount
     merchant_id: PartyId
     created_at: Rfc3339

@@ -52,7 +52,9 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
     if not body:
         raise EmptyMessage("the message has no body; expected one payment as a JSON object")
     if len(body) > max_bytes:
-        raise MessageTooLarge(f"the body has {len(body):,} bytes; at most {max_bytes:,} are read (max_message_bytes)")
+        raise MessageTooLarge(
+            f"the body has {len(body):,} bytes; at most {max_bytes:,} are read (max_message_bytes)"
+        )
     _check_content(content_type, content_encoding)
     document = _parse(body)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
@@ -65,7 +67,9 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
         raise _explain(error) from None
     if not DISPATCH_ONLY_FIELDS.isdisjoint(document):
         names = ", ".join(sorted(DISPATCH_ONLY_FIELDS & document.keys()))
-        raise InvalidPayment(f"the dispatch needs these names for itself, so a payment may not have them: {names}")
+        raise InvalidPayment(
+            f"the dispatch needs these names for itself, so a payment may not have them: {names}"
+        )
     return Decoded(payment, body.strip()[1:-1])
 
 
@@ -108,7 +112,9 @@ def _parse(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         _refuse_unparsed(body, error)
     if not isinstance(document, dict):
-        raise MalformedMessage(f"the body is a JSON {_json_type(document)}; expected one payment as an object")
+        raise MalformedMessage(
+            f"the body is a JSON {_json_type(document)}; expected one payment as an object"
+        )
     return document
 
 
@@ -116,12 +122,18 @@ def _refuse_unparsed(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
     try:
         body.decode()
     except UnicodeDecodeError as encoding:
-        raise InvalidEncoding(f"the body is not UTF-8: byte {encoding.start} is 0x{body[encoding.start]:02x}") from None
+        raise InvalidEncoding(
+            f"the body is not UTF-8: byte {encoding.start} is 0x{body[encoding.start]:02x}"
+        ) from None
     if "depth" in error.msg or "recursion" in error.msg.lower():
         raise NestingTooDeep(f"arrays and objects are nested deeper than {MAX_DEPTH} levels") from None
     if "infinity" in error.msg:
-        raise NumberOutOfRange(f"a number is larger than JSON readers can hold (line {error.lineno}, column {error.colno})") from None
-    raise MalformedMessage(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise NumberOutOfRange(
+            f"a number is larger than JSON readers can hold (line {error.lineno}, column {error.colno})"
+        ) from None
+    raise MalformedMessage(
+        f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    ) from None
 
 
 def _check_depth(document: dict[str, Any]) -> None:
@@ -144,7 +156,9 @@ def _check_duplicates(body: bytes) -> None:
         if len(members) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise DuplicateKey(f"the member {twice[:80]!a} stands twice in one object; readers would disagree on its value")
+            raise DuplicateKey(
+                f"the member {twice[:80]!a} stands twice in one object; readers would disagree on its value"
+            )
         return members
 
     # Numbers stay text: their size is of no interest here, and int() refuses more than 4,300 digits.
@@ -164,15 +178,25 @@ def _explain(error: ValidationError) -> PermanentError:
     return InvalidPayment(text)
 
 
-def _message(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict of its own
+def _message(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part)[:64].encode("ascii", "backslashreplace").decode() for part in location) or "payment"
+    return (
+        ".".join(str(part)[:64].encode("ascii", "backslashreplace").decode() for part in location)
+        or "payment"
+    )
 
 
 def _json_type(value: object) -> str:
-    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    names = {
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        type(None): "null",
+    }
     return names.get(type(value), "value")

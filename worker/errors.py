@@ -31,7 +31,7 @@ class ConfigurationError(WorkerError):
     code = "configuration_error"
 
 
-class InvariantViolation(WorkerError):  # noqa: N818 - it is a broken promise, not an error of its caller
+class InvariantViolation(WorkerError):
     """A promise of ARCHITECTURE is broken, which is a bug of ours: dead-letter, stop, exit non-zero."""
 
     code = "invariant_violation"

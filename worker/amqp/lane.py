@@ -107,7 +107,7 @@ class Lane(Protocol):
         Cancelling it makes every unfinished outcome unknown and ends the lane.
         """
 
-    def settle(self, tags: Iterable[int]) -> None:
+    async def settle(self, tags: Iterable[int]) -> None:
         """Acknowledge deliveries whose replacement is confirmed, each tag at most once."""
 
     async def stop_intake(self) -> None:

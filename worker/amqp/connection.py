@@ -1,0 +1,127 @@
+"""Opening connections: aio-pika connects, authenticates and keeps the heartbeat; errors are for people."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aio_pika
+from aiormq.abc import AbstractConnection
+from aiormq.channel import Channel
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ConnectionNotAllowed,
+    ProbableAuthenticationError,
+    PublishError,
+)
+from yarl import URL
+
+from worker.errors import AccessRefused, BrokerUnavailable, WorkerError
+
+LIBRARY_LOGGERS: Final = ("aio_pika", "aiormq")
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is and how to talk to it. ``repr`` shows no password."""
+
+    url: URL
+    heartbeat_seconds: int
+    connect_timeout_seconds: float
+
+    def __repr__(self) -> str:
+        """Show the address alone."""
+        return f"Broker({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """The URL without its password."""
+        return str(self.url.with_password(None)) if self.url.user else str(self.url)
+
+
+async def connect(broker: Broker, name: str) -> aio_pika.Connection:
+    """Open a connection that shows up as ``name`` among the broker's connections.
+
+    Raises:
+        AccessRefused: the user, the password or the virtual host is wrong.
+        BrokerUnavailable: anything else, such as nobody listening.
+    """
+    url = broker.url.update_query(name=name)
+    if "heartbeat" not in url.query:
+        url = url.update_query(heartbeat=str(broker.heartbeat_seconds))
+    connection = aio_pika.Connection(url)
+    try:
+        async with asyncio.timeout(broker.connect_timeout_seconds):
+            await connection.connect()
+    except BaseException as error:
+        await connection.close()
+        explained = _explain(error, broker)
+        if explained is None:
+            raise
+        raise explained from error
+    return connection
+
+
+def underlay(connection: aio_pika.Connection) -> AbstractConnection:
+    """Return aiormq's connection under aio-pika's."""
+    if connection.transport is None:
+        raise BrokerUnavailable("the connection is closed")
+    return connection.transport.connection
+
+
+async def open_channel(connection: AbstractConnection, *, publisher_confirms: bool = True) -> Channel:
+    """Open one of aiormq's channels, whose class knows more than the abstract one says."""
+    channel = await connection.channel(publisher_confirms=publisher_confirms)
+    if not isinstance(channel, Channel):
+        raise TypeError(f"aiormq opened a {type(channel).__name__}")
+    return channel
+
+
+@asynccontextmanager
+async def connected(broker: Broker, name: str) -> AsyncIterator[AbstractConnection]:
+    """Open a connection for a command's use and close it afterwards."""
+    connection = await connect(broker, name)
+    try:
+        yield underlay(connection)
+    finally:
+        await connection.close()
+
+
+def return_reason(error: PublishError) -> str:
+    """Return the broker's words for why it returned a mandatory publish, such as NO_ROUTE."""
+    return str(getattr(error.frame, "reply_text", "no reason given"))
+
+
+def quiet_libraries() -> None:
+    """Silence the libraries' own error lines: the worker reports the same in its own words."""
+    for name in LIBRARY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return AccessRefused(f"{broker.address} refuses the user or the password; check the AMQP URL")
+    if isinstance(error, ConnectionNotAllowed):
+        return AccessRefused(f"{broker.address} refuses the virtual host: {error}")
+    if isinstance(error, ssl.SSLError):
+        return BrokerUnavailable(f"no TLS connection to {broker.address}: {error}")
+    if isinstance(error, TimeoutError):
+        return BrokerUnavailable(
+            f"no answer from {broker.address} within {broker.connect_timeout_seconds:g} s; is it RabbitMQ?"
+        )
+    if isinstance(error, AMQPError | OSError):
+        return BrokerUnavailable(
+            f"cannot reach RabbitMQ at {broker.address}: {_cause(error)}; is it running?"
+            " `payment-worker broker` starts a private one"
+        )
+    return None
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
+        return "connection refused"
+    return str(error) or type(error).__name__

@@ -1,0 +1,202 @@
+"""What must exist on the broker: exchanges, quorum queues and bindings, declared or only verified.
+
+Names and kinds are those of docs/topology.md. Every queue is a quorum queue that rejects publishes rather
+than drop messages, and dead-letters at least once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from worker.errors import AccessRefused, TopologyMismatch
+
+KEEP_FOR_EVER: Final = 2**31 - 1
+"""A delivery limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str = "topic"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable quorum queue; ``bindings`` are (exchange, routing key)."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    bindings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of the worker's own objects under one prefix."""
+
+    prefix: str
+
+    @property
+    def exchange(self) -> str:
+        """Where producers publish, routing key ``<type>.<currency>``."""
+        return self.prefix
+
+    @property
+    def incoming(self) -> str:
+        """The queue of work."""
+        return f"{self.prefix}.incoming"
+
+    @property
+    def dead(self) -> str:
+        """The dead-letter exchange, and its queue of the same name."""
+        return f"{self.prefix}.dead"
+
+    @property
+    def crashed(self) -> str:
+        """The queue of what crashed its worker too often."""
+        return f"{self.prefix}.crashed"
+
+    @property
+    def returns(self) -> str:
+        """The exchange through which delayed payments come back."""
+        return f"{self.prefix}.return"
+
+    def delay(self, seconds: float) -> str:
+        """The delay exchange, and its queue of the same name, for one step."""
+        return f"{self.prefix}.delay.{format_step(seconds)}"
+
+
+def format_step(seconds: float) -> str:
+    """Return a step's short name: ``1s``, ``2m``, ``1h``, ``250ms``."""
+    milliseconds = round(seconds * 1000)
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything one worker needs on the broker."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+
+
+def build_topology(
+    prefix: str, delay_steps: Iterable[float], processor_exchanges: Iterable[str], delivery_limit: int
+) -> Topology:
+    """Return what must exist for these settings and these processors' exchanges."""
+    names = Names(prefix)
+    processors = sorted(set(processor_exchanges))
+    steps = tuple(delay_steps)
+    exchanges = [Exchange(names.exchange), Exchange(names.returns, "direct"), Exchange(names.dead)]
+    exchanges += [Exchange(names.delay(step)) for step in steps]
+    exchanges += [Exchange(name) for name in processors]
+    queues = [
+        _queue(names.crashed, {"x-delivery-limit": KEEP_FOR_EVER}),
+        _queue(names.dead, {"x-delivery-limit": KEEP_FOR_EVER}, (names.dead, "#")),
+        _queue(
+            names.incoming,
+            {"x-delivery-limit": delivery_limit, **_dead_lettering("", names.crashed)},
+            (names.exchange, "#"),
+            (names.returns, names.incoming),
+        ),
+    ]
+    queues += [
+        _queue(
+            names.delay(step),
+            {"x-message-ttl": round(step * 1000), **_dead_lettering(names.returns, None)},
+            (names.delay(step), "#"),
+        )
+        for step in steps
+    ]
+    queues += [
+        _queue(f"{name}.inbox", {"x-delivery-limit": KEEP_FOR_EVER}, (name, "#")) for name in processors
+    ]
+    return Topology(tuple(exchanges), tuple(queues))
+
+
+def _queue(name: str, arguments: dict[str, Any], *bindings: tuple[str, str]) -> Queue:
+    return Queue(name, {"x-queue-type": "quorum", "x-overflow": "reject-publish", **arguments}, bindings)
+
+
+def _dead_lettering(exchange: str, routing_key: str | None) -> dict[str, Any]:
+    key = {} if routing_key is None else {"x-dead-letter-routing-key": routing_key}
+    return {"x-dead-letter-strategy": "at-least-once", "x-dead-letter-exchange": exchange, **key}
+
+
+async def declare(connection: AbstractConnection, topology: Topology) -> None:
+    """Create what is missing; what exists must be the same.
+
+    Raises:
+        TopologyMismatch: an object exists with other properties.
+        AccessRefused: the user may not configure it.
+    """
+    channel = await connection.channel()
+    for exchange in topology.exchanges:
+        with _explained(exchange.name, "exchange"):
+            await channel.exchange_declare(exchange.name, exchange_type=exchange.kind, durable=True)
+    for queue in topology.queues:
+        with _explained(queue.name, "queue"):
+            await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+            for source, key in queue.bindings:
+                await channel.queue_bind(queue.name, source, key)
+    await channel.close()
+
+
+async def verify(connection: AbstractConnection, topology: Topology) -> None:
+    """Check that every exchange and queue exists, without creating any.
+
+    A broker tells a client neither a queue's arguments nor its bindings; those are its operators' to keep.
+
+    Raises:
+        TopologyMismatch: naming every object that is missing.
+        AccessRefused: the user may not look at them.
+    """
+    missing = [f"exchange {e.name}" for e in topology.exchanges if not await _exists(connection, e)]
+    missing += [f"queue {q.name}" for q in topology.queues if not await _exists(connection, q)]
+    if missing:
+        raise TopologyMismatch(
+            f"the broker has no {', no '.join(missing)}; create them with `payment-worker topology declare`,"
+            " or let their operators do so"
+        )
+
+
+async def _exists(connection: AbstractConnection, wanted: Exchange | Queue) -> bool:
+    channel: AbstractChannel = await connection.channel()
+    try:
+        with _explained(wanted.name, "queue" if isinstance(wanted, Queue) else "exchange"):
+            if isinstance(wanted, Queue):
+                await channel.queue_declare(wanted.name, passive=True)
+            else:
+                await channel.exchange_declare(wanted.name, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True
+
+
+class _explained:  # noqa: N801 - reads as the statement it is
+    """Turn the broker's channel errors about one object into errors for people."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self._name, self._kind = name, kind
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, ChannelPreconditionFailed):
+            raise TopologyMismatch(
+                f"the {self._kind} {self._name} exists but differs from what the worker needs: {error};"
+                " delete it when it is empty, or choose another --prefix"
+            ) from error
+        if isinstance(error, ChannelAccessRefused):
+            raise AccessRefused(
+                f"the broker refuses access to the {self._kind} {self._name}: {error}"
+            ) from error

@@ -1,0 +1,28 @@
+"""Options that several commands share; each also reads its PAYMENT_WORKER_ variable, through the settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AmqpUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--amqp-url",
+        metavar="URL",
+        help="The broker, amqp://user:password@host:port/vhost.",
+        show_default=False,
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Prefix of queues and exchanges, default payments.", show_default=False
+    ),
+]
+Rules = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rules", metavar="PATH", help="Rule file, or folder of them; repeatable.", show_default=False
+    ),
+]

@@ -1,0 +1,81 @@
+"""``payment-worker run``: the worker itself."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.commands.options import AmqpUrl, Prefix, Rules
+from worker.commands.output import readable_errors
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+
+def run(
+    rules: Rules = None,
+    amqp_url: AmqpUrl = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes, default 1.", show_default=False)
+    ] = None,
+    prefix: Prefix = None,
+    topology: Annotated[
+        str | None,
+        typer.Option(
+            metavar="declare|verify", help="Declare what is missing, or only verify.", show_default=False
+        ),
+    ] = None,
+    prefetch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Deliveries in flight a process, default 500.", show_default=False),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, json or console.")] = None,
+) -> None:
+    """Move payments from the incoming queue to the processors, until SIGTERM.
+
+    SIGTERM and SIGINT stop the intake, finish what is in flight, acknowledge it and exit 0. Every option can
+    be set as an environment variable too: PAYMENT_WORKER_AMQP_URL, PAYMENT_WORKER_DELAY_STEPS and so on.
+    """
+    with readable_errors():
+        from worker.settings import load_settings
+
+        settings = load_settings(
+            rules=rules or None,
+            amqp_url=amqp_url,
+            processes=processes,
+            prefix=prefix,
+            topology=topology,
+            prefetch=prefetch,
+            log_level=log_level,
+            log_format=log_format,
+        )
+        code = _run(settings)
+    raise typer.Exit(code)
+
+
+def _run(settings: "Settings") -> int:
+    """Check everything that can be checked, then start the processes."""
+    import asyncio
+
+    from worker.amqp.connection import quiet_libraries
+    from worker.rules_file import load_rules
+    from worker.session import prepare_topology
+    from worker.settings import tracing_exporter
+    from worker.supervisor import Supervisor
+    from worker.telemetry.logs import configure_logs, get_log
+
+    configure_logs(settings.log_level, settings.log_format)
+    quiet_libraries()
+    tracing_exporter()
+    table = load_rules(settings.rules)
+    asyncio.run(prepare_topology(settings, table))
+    get_log().info(
+        "worker starting",
+        broker=settings.broker,
+        processes=settings.processes,
+        rules=[str(path) for path in settings.rules],
+        rules_version=table.version,
+    )
+    return asyncio.run(Supervisor(settings).run())

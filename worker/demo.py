@@ -1,0 +1,279 @@
+"""The demo: real worker processes on a private broker, watched live, with books that must balance.
+
+The demo plays both neighbours. As the gateway it publishes payments, some of them bad; as every processor's
+connector it consumes the dispatches and enters them into its books. In between it kills one worker process
+with SIGKILL, to show what that costs: nothing.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from yarl import URL
+
+from schemas import dead_letter
+from worker.amqp.browse import browse, depth
+from worker.amqp.connection import Broker, connected
+from worker.amqp.publisher import publish_all
+from worker.amqp.topology import Names
+from worker.commands.publish import read_messages
+from worker.errors import BrokerUnavailable
+from worker.generate import generate
+from worker.rules_file import load_rules
+from worker.session import prepare_topology
+from worker.settings import Settings, load_settings
+from worker.tally import Tally, show
+
+DEADLINE_SECONDS = 150.0
+STALLED_SECONDS = 45.0
+FRAMES_PER_SECOND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What to play."""
+
+    payments: int
+    processes: int
+    bad_share: float
+    seed: int
+    kill: bool
+    rules: tuple[Path, ...]
+
+
+@dataclass(slots=True)
+class Demo:
+    """One performance on the broker at ``url``."""
+
+    plan: DemoPlan
+    url: str
+    tally: Tally = field(default_factory=Tally)
+    console: Console = field(default_factory=Console)
+    published: int = 0
+    waiting: int = 0
+    dead: int = 0
+    note: str = ""
+    seconds: float = 0.0
+
+    async def run(self) -> bool:
+        """Play it and return whether every payment is accounted for."""
+        settings = load_settings(amqp_url=self.url, rules=self.plan.rules, processes=self.plan.processes)
+        table = load_rules(settings.rules)
+        await prepare_topology(settings, table)
+        with tempfile.TemporaryFile() as log:
+            worker = await self._start_worker(log.fileno())
+            try:
+                await self._stream(settings, {p.exchange: p.name for p in table.processors.values()}, worker)
+            finally:
+                code = await _stop(worker)
+            if code != 0 or not self.tally.balanced:
+                log.seek(0)
+                self.console.print(
+                    Text("the worker's log ends with:\n" + log.read()[-4000:].decode(errors="replace"))
+                )
+        self._report(code)
+        return self.tally.balanced and code == 0
+
+    async def _start_worker(self, log: int) -> asyncio.subprocess.Process:
+        options = ["--amqp-url", self.url, "--processes", str(self.plan.processes)]
+        for path in self.plan.rules:
+            options += ["--rules", str(path)]
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "worker", "run", *options, stderr=log, stdout=log, start_new_session=True
+        )
+
+    async def _stream(
+        self, settings: Settings, inboxes: dict[str, str], worker: asyncio.subprocess.Process
+    ) -> None:
+        broker = Broker(URL(self.url), settings.heartbeat, settings.connect_timeout)
+        names = Names(settings.prefix)
+        started = time.monotonic()
+        async with (
+            connected(broker, "demo gateway") as gateway,
+            connected(broker, "demo processors") as processors,
+        ):
+            for exchange, processor in inboxes.items():
+                await _consume(processors, f"{exchange}.inbox", self._received(processor))
+            publishing = asyncio.create_task(self._publish(gateway, names.exchange))
+            try:
+                with Live(console=self.console, auto_refresh=False) as live:
+                    await self._watch(processors, names, worker, live, started)
+            finally:
+                publishing.cancel()
+            self.seconds = time.monotonic() - started
+            for letter in await browse(processors, names.dead, 65_535):
+                self.tally.dead(str(letter.headers.get(dead_letter.ERROR_CODE)), letter.body)
+
+    async def _publish(self, gateway: AbstractConnection, exchange: str) -> None:
+        def lines() -> Iterable[bytes]:
+            for body in generate(self.plan.payments, self.plan.seed, self.plan.bad_share):
+                self.tally.send(body)
+                yield body
+
+        def confirmed(more: int) -> None:
+            self.published += more
+
+        failures = await publish_all(gateway, exchange, read_messages(lines(), lambda _: None), confirmed)
+        self.tally.problems += [
+            f"payment {failure.number} was not published: {failure.reason}" for failure in failures
+        ]
+
+    def _received(self, processor: str) -> Callable[[DeliveredMessage], Awaitable[None]]:
+        async def received(message: DeliveredMessage) -> None:
+            self.tally.dispatched(processor, message.body)
+
+        return received
+
+    async def _watch(
+        self,
+        connection: AbstractConnection,
+        names: Names,
+        worker: asyncio.subprocess.Process,
+        live: Live,
+        started: float,
+    ) -> None:
+        """Draw the state a few times a second until all is done, nothing moves, or the worker is gone."""
+        moved_at, moved = time.monotonic(), -1
+        killed = not self.plan.kill
+        while time.monotonic() - started < DEADLINE_SECONDS:
+            self.dead = await depth(connection, names.dead)
+            self.waiting = await depth(connection, names.incoming)
+            self.seconds = time.monotonic() - started
+            live.update(self._picture(), refresh=True)
+            accounted = self.tally.by_processor.total() + self.dead
+            if accounted >= self.plan.payments:
+                return
+            if worker.returncode is not None:
+                raise BrokerUnavailable(f"the worker ended early, with exit code {worker.returncode}")
+            if not killed and accounted > self.plan.payments // 3:
+                killed = self._kill_one(worker.pid)
+            if accounted != moved:
+                moved_at, moved = time.monotonic(), accounted
+            elif time.monotonic() - moved_at > STALLED_SECONDS:
+                return
+            await asyncio.sleep(1 / FRAMES_PER_SECOND)
+
+    def _kill_one(self, supervisor: int) -> bool:
+        """SIGKILL one worker process; the supervisor starts another and the broker delivers again."""
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+        try:
+            pids = [int(pid) for pid in children.read_text().split()]
+            workers = [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            os.kill(workers[0], signal.SIGKILL)
+        except (OSError, IndexError):
+            return False
+        self.note = f"worker process {workers[0]} was killed with SIGKILL; what it held is delivered again"
+        return True
+
+    def _picture(self) -> RenderableType:
+        done = self.tally.by_processor.total() + self.dead
+        table = Table("where", "payments", "", box=None, pad_edge=False)
+        table.columns[1].justify = "right"
+        rows = [("published", self.published), ("waiting in the broker", self.waiting)]
+        rows += sorted(self.tally.by_processor.items())
+        rows.append(("dead letters", self.dead))
+        for name, count in rows:
+            table.add_row(
+                name, f"{count:,}", ProgressBar(total=self.plan.payments, completed=count, width=40)
+            )
+        rate = done / self.seconds if self.seconds else 0
+        line = f"{done:,} of {self.plan.payments:,} accounted for after {self.seconds:.1f} s, {rate:,.0f} payments/s"
+        return Group(table, Text(line), Text(self.note, style="yellow"))
+
+    def _report(self, code: int) -> None:
+        tally, out = self.tally, self.console.print
+        where = Table("where they went", "payments", title="Every payment", title_justify="left")
+        where.columns[1].justify = "right"
+        for processor, count in sorted(tally.by_processor.items()):
+            where.add_row(f"dispatched to {processor}", f"{count:,}")
+        for error, count in tally.by_code.most_common():
+            where.add_row(f"dead letter: {error}", f"{count:,}")
+        where.add_row("missing", f"{tally.missing:,}", style="red" if tally.missing else "")
+        where.add_row("published", f"{tally.sent.total():,}", style="bold")
+        out(where)
+        money = Table(
+            "currency",
+            "sent",
+            "dispatched gross",
+            "fees",
+            "net",
+            "dead-lettered",
+            "difference",
+            title_justify="left",
+            title="Every amount",
+        )
+        for column in money.columns[1:]:
+            column.justify = "right"
+        for currency, sums in sorted(tally.money.items()):
+            cells = (sums.sent, sums.gross, sums.fees, sums.net, sums.dead, sums.difference)
+            money.add_row(
+                Text(currency), *(show(cell) for cell in cells), style="red" if sums.difference else ""
+            )
+        out(money)
+        if tally.repeats:
+            out(
+                f"{tally.repeats:,} dispatches came twice after the kill: same bytes, same dispatch id, counted once."
+            )
+        for problem in tally.problems[:10]:
+            out(Text(f"problem: {problem}", style="red"))
+        rate = tally.accounted / self.seconds if self.seconds else 0
+        verdict = (
+            "Every payment is accounted for, and the money adds up."
+            if tally.balanced
+            else "NOT every payment is accounted for."
+        )
+        out(
+            Text(
+                f"{verdict} {tally.accounted:,} payments in {self.seconds:.1f} s ({rate:,.0f}/s); worker exit code {code}.",
+                style="bold",
+            )
+        )
+        out(Text(NEXT))
+
+
+NEXT = """
+Where to look next
+  payment-worker broker                          a private node to play with, in one terminal
+  payment-worker run --amqp-url URL              the worker, in a second one
+  payment-worker generate 1000 | payment-worker publish - --amqp-url URL
+  payment-worker dead-letters list --amqp-url URL
+  routing_rules/default.yaml                     who gets what, and for which fee
+  docs/                                          topology, rules, money, guarantees"""
+
+
+async def _consume(
+    connection: AbstractConnection, queue: str, callback: Callable[[DeliveredMessage], Awaitable[None]]
+) -> None:
+    """Consume a queue as a connector does: enter into the books, then acknowledge."""
+    channel = await connection.channel()
+    await channel.basic_qos(prefetch_count=500)
+
+    async def keep(message: DeliveredMessage) -> None:
+        await callback(message)
+        await channel.basic_ack(message.delivery_tag or 0, wait=False)
+
+    await channel.basic_consume(queue, keep)
+
+
+async def _stop(worker: asyncio.subprocess.Process) -> int:
+    """Ask the worker to drain and return its exit code."""
+    if worker.returncode is None:
+        worker.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(40):
+                return await worker.wait()
+        except TimeoutError:
+            worker.kill()
+    return await worker.wait()

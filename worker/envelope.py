@@ -1,0 +1,235 @@
+"""What the worker writes around a body: the headers it owns, and the three kinds of message it publishes. Pure.
+
+A dispatch goes to a processor, a delayed payment to a delay queue, a dead letter to the dead-letter queue.
+The last two carry the body as it arrived, the producer's own headers, and the history of the payment's
+attempts. The broker's ``x-death`` family is not passed on: a copied one makes brokers before 4.0.1 see a
+cycle and drop the message.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from schemas import dead_letter as names
+from schemas.dead_letter import Attempt
+from worker.amqp.lane import Delivery, Outgoing, Properties
+from worker.errors import PermanentError
+
+APP_ID: Final = "payment-stream-worker"
+MAX_HEADER_BYTES: Final = 48 * 1024
+"""Producers' headers beyond this are dropped from dead letters: a header frame must fit into one AMQP frame."""
+
+_OWN: Final = frozenset(
+    {
+        names.ERROR_CODE,
+        names.ERROR_MESSAGE,
+        names.PAYMENT_ID,
+        names.ATTEMPT,
+        names.ATTEMPTS,
+        names.FIRST_SEEN,
+        names.DEAD_AT,
+        names.EXCHANGE,
+        names.ROUTING_KEY,
+        names.MESSAGE_ID,
+        names.EXPIRATION,
+        names.PINNED,
+        names.TRACEPARENT,
+    }
+)
+_BROKERS: Final = (
+    "x-death",
+    "x-first-death-",
+    "x-last-death-",
+    "x-delivery-count",
+    "x-acquired-count",
+    "x-opt-",
+)
+_ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
+_MAX_ATTEMPT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the headers say of a payment's past. On its first delivery there is none.
+
+    ``pinned`` means that an earlier dispatch may have reached the route's first candidate unseen, so that no
+    other processor may have this payment.
+    """
+
+    attempt: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    first_seen: str | None = None
+    exchange: str = ""
+    routing_key: str = ""
+    message_id: str | None = None
+    expiration: str | None = None
+    pinned: bool = False
+
+
+def read_arrival(delivery: Delivery) -> Arrival:
+    """Read a payment's past from a delivery; headers that are not as the worker writes them count as absent."""
+    properties = delivery.properties
+    headers = properties.headers
+    if not headers or names.ATTEMPT not in headers:
+        return Arrival(
+            exchange=delivery.exchange,
+            routing_key=delivery.routing_key,
+            message_id=properties.message_id,
+            expiration=properties.expiration,
+            pinned=delivery.redelivered,
+        )
+    attempt = headers[names.ATTEMPT]
+    valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT
+    return Arrival(
+        attempt=attempt if valid else 1,
+        attempts=_read_attempts(headers.get(names.ATTEMPTS)),
+        first_seen=_text(headers.get(names.FIRST_SEEN)),
+        exchange=_text(headers.get(names.EXCHANGE)) or delivery.exchange,
+        routing_key=_text(headers.get(names.ROUTING_KEY)) or delivery.routing_key,
+        message_id=_text(headers.get(names.MESSAGE_ID)),
+        expiration=_text(headers.get(names.EXPIRATION)),
+        pinned=delivery.redelivered or headers.get(names.PINNED) is True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Envelopes:
+    """Builds the worker's publishes. ``next_message_id`` gives an id that no other publish has."""
+
+    next_message_id: Callable[[], str]
+    dead_exchange: str
+    return_to: str
+
+    def dispatch(  # noqa: PLR0913 - a message is what it is made of
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        payment_id: str,
+        dispatch_id: str,
+        attempt: int,
+        traceparent: str,
+        now: datetime,
+    ) -> Outgoing:
+        """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues."""
+        return Outgoing(
+            exchange,
+            routing_key,
+            body,
+            Properties(
+                content_type="application/json",
+                headers={names.TRACEPARENT: traceparent, "dispatch-id": dispatch_id, names.ATTEMPT: attempt},
+                message_id=self.next_message_id(),
+                correlation_id=payment_id,
+                timestamp=int(now.timestamp()),
+                type="payment.dispatch",
+                app_id=APP_ID,
+            ),
+        )
+
+    def delayed(
+        self,
+        exchange: str,
+        delivery: Delivery,
+        arrival: Arrival,
+        failure: Attempt,
+        *,
+        traceparent: str,
+        now: datetime,
+    ) -> Outgoing:
+        """The payment as it arrived, for a delay queue; it comes back with its attempt counted."""
+        own = self._history(arrival, (*arrival.attempts, failure), now)
+        own[names.ATTEMPT] = arrival.attempt + 1
+        own[names.TRACEPARENT] = traceparent
+        if arrival.pinned:
+            own[names.PINNED] = True
+        return self._copy(delivery, exchange, self.return_to, own)
+
+    def dead_letter(  # noqa: PLR0913
+        self,
+        delivery: Delivery,
+        arrival: Arrival,
+        error: PermanentError,
+        attempts: Iterable[Attempt],
+        payment_id: str | None,
+        *,
+        traceparent: str,
+        now: datetime,
+    ) -> Outgoing:
+        """The payment as it arrived, with why it is dead. The routing key is the error's code."""
+        own = self._history(arrival, tuple(attempts), now)
+        own |= {
+            names.ERROR_CODE: error.code,
+            names.ERROR_MESSAGE: str(error)[:2000],
+            names.ATTEMPT: arrival.attempt,
+            names.DEAD_AT: rfc3339(now),
+            names.TRACEPARENT: traceparent,
+        }
+        if payment_id is not None:
+            own[names.PAYMENT_ID] = payment_id
+        return self._copy(delivery, self.dead_exchange, error.code, own)
+
+    def _history(self, arrival: Arrival, attempts: tuple[Attempt, ...], now: datetime) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            names.ATTEMPTS: _ATTEMPTS.dump_json(attempts, exclude_none=True).decode(),
+            names.FIRST_SEEN: arrival.first_seen or (attempts[0].at if attempts else rfc3339(now)),
+            names.EXCHANGE: arrival.exchange,
+            names.ROUTING_KEY: arrival.routing_key,
+        }
+        if arrival.message_id is not None:
+            own[names.MESSAGE_ID] = arrival.message_id
+        if arrival.expiration is not None:
+            own[names.EXPIRATION] = arrival.expiration
+        return own
+
+    def _copy(self, delivery: Delivery, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
+        properties = replace(
+            delivery.properties,
+            headers={**producer_headers(delivery.properties.headers), **own},
+            message_id=self.next_message_id(),
+            delivery_mode=2,
+            expiration=None,
+        )
+        return Outgoing(exchange, routing_key, delivery.body, properties)
+
+
+def producer_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headers that are the producer's own; none of them where they are too large to pass on."""
+    kept = {k: v for k, v in headers.items() if k not in _OWN and not k.startswith(_BROKERS)}
+    return kept if _size(kept) <= MAX_HEADER_BYTES else {}
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a moment in UTC with milliseconds, such as ``2026-11-24T12:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _read_attempts(value: object) -> tuple[Attempt, ...]:
+    if not isinstance(value, str):
+        return ()
+    try:
+        return _ATTEMPTS.validate_json(value)
+    except (ValidationError, orjson.JSONDecodeError):
+        return ()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _size(value: object) -> int:
+    """Estimate from above how many bytes a header value takes in an AMQP table."""
+    if isinstance(value, str):
+        return 8 + 4 * len(value)
+    if isinstance(value, bytes | bytearray):
+        return 8 + len(value)
+    if isinstance(value, Mapping):
+        return 8 + sum(_size(key) + _size(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return 8 + sum(_size(item) for item in value)
+    return 16

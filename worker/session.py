@@ -1,0 +1,160 @@
+"""A worker process's life: one session after another, until it is told to stop.
+
+A session is a lane and its pipeline. Anything unexpected ends the whole session; the next one starts afresh,
+and the broker delivers again what was not acknowledged. Nothing half-dead is repaired.
+"""
+
+import asyncio
+import itertools
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from yarl import URL
+
+from worker.amqp.connection import Broker, connected
+from worker.amqp.standard import StandardLane
+from worker.amqp.topology import Names, Topology, build_topology, declare, verify
+from worker.envelope import Envelopes
+from worker.errors import BrokerUnavailable
+from worker.pipeline import Limits, Pipeline
+from worker.planning import Planner
+from worker.retry import RetryPolicy, retry_connecting
+from worker.routing import RuleTable
+from worker.settings import Settings
+from worker.telemetry.logs import Log, get_log
+from worker.telemetry.tracing import Tracer
+
+
+def broker_of(settings: Settings) -> Broker:
+    """Return where the broker is, from the settings."""
+    return Broker(URL(settings.amqp_url.get_secret_value()), settings.heartbeat, settings.connect_timeout)
+
+
+def topology_of(settings: Settings, table: RuleTable) -> Topology:
+    """Return what must exist on the broker for these settings and rules."""
+    exchanges = [processor.exchange for processor in table.processors.values()]
+    return build_topology(settings.prefix, settings.delay_steps, exchanges, settings.delivery_limit)
+
+
+async def prepare_topology(settings: Settings, table: RuleTable) -> None:
+    """Declare or verify the topology, as the settings say, over a connection of its own.
+
+    Raises:
+        BrokerUnavailable, AccessRefused, TopologyMismatch: in words for people.
+    """
+    topology = topology_of(settings, table)
+    async with connected(broker_of(settings), "payment-worker topology") as connection:
+        await (declare if settings.topology == "declare" else verify)(connection, topology)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process's work. ``stop`` asks it to finish what is in flight and return."""
+
+    settings: Settings
+    table: RuleTable
+    tracer: Tracer
+    log: Log = field(default_factory=get_log)
+    counts: Counter[str] = field(default_factory=Counter)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _name: str = field(default_factory=lambda: f"payment-worker {os.getpid()}")
+
+    async def run(self) -> None:
+        """Run sessions until ``stop`` is set.
+
+        Raises:
+            ConfigurationError: a later session found the broker changed so that it must not go on.
+            InvariantViolation: a bug; the worker must not go on.
+        """
+        while not self.stop.is_set():
+            lane = await self._until_stopped(retry_connecting(self._open, self._report_connect_failure))
+            if lane is None:
+                break
+            self.log.info(
+                "session started", broker=self.settings.broker, queue=Names(self.settings.prefix).incoming
+            )
+            try:
+                await self._run_session(lane)
+            except BrokerUnavailable as error:
+                self.log.warning("session ended", reason=str(error), counts=dict(self.counts))
+            finally:
+                await lane.close()
+        self.log.info("worker stopped", counts=dict(self.counts))
+
+    async def _open(self) -> StandardLane:
+        await prepare_topology(self.settings, self.table)
+        settings = self.settings
+        return await StandardLane.open(
+            broker_of(settings),
+            self._name,
+            Names(settings.prefix).incoming,
+            settings.prefetch,
+            settings.confirm_timeout,
+        )
+
+    def _report_connect_failure(self, error: BaseException, wait_seconds: float) -> None:
+        self.log.warning("no session", reason=str(error), retry_in_seconds=round(wait_seconds, 2))
+
+    async def _run_session(self, lane: StandardLane) -> None:
+        pipeline = asyncio.create_task(self._pipeline(lane).run())
+        stopping = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not pipeline.done():
+                self.log.info("draining", deadline_seconds=self.settings.drain_timeout)
+                await self._drain(pipeline, lane)
+            await pipeline
+        finally:
+            stopping.cancel()
+            pipeline.cancel()
+
+    async def _drain(self, pipeline: "asyncio.Task[None]", lane: StandardLane) -> None:
+        """Stop the intake and wait for what is in flight, for at most the drain timeout."""
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout):
+                await lane.stop_intake()
+                await asyncio.wait({pipeline})
+        except TimeoutError:
+            pipeline.cancel()
+            await asyncio.wait({pipeline})
+            raise BrokerUnavailable(
+                f"not everything in flight was finished within {self.settings.drain_timeout:g} s;"
+                " the broker delivers the rest again"
+            ) from None
+
+    async def _until_stopped(self, opening: Coroutine[Any, Any, StandardLane]) -> StandardLane | None:
+        opener = asyncio.create_task(opening)
+        stopping = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({opener, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if opener.done():
+                return opener.result()
+            opener.cancel()
+            await asyncio.wait({opener})
+            return None
+        finally:
+            stopping.cancel()
+
+    def _pipeline(self, lane: StandardLane) -> Pipeline:
+        settings, names = self.settings, Names(self.settings.prefix)
+        identity, numbers = secrets.token_hex(8), itertools.count(1)
+        return Pipeline(
+            lane=lane,
+            planner=Planner(self.table),
+            envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
+            policy=RetryPolicy(settings.retry_in_process, settings.delay_steps),
+            tracer=self.tracer,
+            log=self.log,
+            limits=Limits(settings.max_batch, settings.max_message_bytes),
+            now=lambda: datetime.now(UTC),
+            clock=time.monotonic,
+            delay_exchange=names.delay,
+            queue=names.incoming,
+            counts=self.counts,
+        )

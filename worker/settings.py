@@ -1,0 +1,163 @@
+"""Every setting, in one frozen object; the only reader of the environment (``PAYMENT_WORKER_*``)."""
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
+
+from worker.errors import InvalidSettings
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
+
+
+def parse_duration(text: object) -> object:
+    """Turn ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"`` into seconds; leave numbers as they are.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
+    if not isinstance(text, str):
+        return text
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a duration; write a number with its unit, such as 500ms, 5s, 2m or 1h"
+        )
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class Settings(BaseSettings):
+    """What a worker needs to know beside its rules. Durations take ``5s``, ``2m`` and the like."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix=ENVIRONMENT_PREFIX, extra="forbid", hide_input_in_errors=True
+    )
+
+    amqp_url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="the broker, amqp:// or amqps://"
+    )
+    rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(Path("routing_rules"),), description="rule files or folders of them"
+    )
+    prefix: str = Field(
+        default="payments",
+        pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
+        description="prefix of our queues and exchanges",
+    )
+    topology: Literal["declare", "verify"] = Field(
+        default="declare", description="declare missing objects, or only verify those the operators own"
+    )
+    processes: int = Field(default=1, ge=1, le=256)
+    prefetch: int = Field(default=500, ge=1, le=5000, description="deliveries in flight per process, at most")
+    max_batch: int = Field(default=200, ge=1, le=1000, description="payments a batch, at most")
+    max_message_bytes: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024)
+    connect_timeout: Seconds = Field(default=10.0, gt=0)
+    heartbeat: int = Field(default=10, ge=2, le=600, description="seconds")
+    confirm_timeout: Seconds = Field(
+        default=30.0, gt=0, description="after this a publish's outcome is unknown"
+    )
+    drain_timeout: Seconds = Field(
+        default=20.0, gt=0, description="how long SIGTERM may take to finish what is in flight"
+    )
+    retry_in_process: Seconds = Field(
+        default=2.0, ge=0, le=60, description="how long a payment is retried before it is delayed"
+    )
+    delay_steps: Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
+        description="delays between attempts; after the last, dead letter",
+    )
+    delivery_limit: int = Field(
+        default=20, ge=1, description="deliveries that crash their worker, before `crashed`"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal"
+    )
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _is_amqp_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            url = URL(value.get_secret_value())
+        except ValueError as error:
+            raise ValueError("not a URL") from error
+        if url.scheme not in ("amqp", "amqps") or not url.host:
+            raise ValueError("expected amqp://user:password@host:port/vhost or amqps://...")
+        return value
+
+    @field_validator("delay_steps")
+    @classmethod
+    def _rises(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0.05 <= step <= 86400 for step in steps):
+            raise ValueError("each delay is between 50ms and 1d")
+        if list(steps) != sorted(set(steps)):
+            raise ValueError("delays rise: each is longer than the one before")
+        return steps
+
+    @property
+    def broker(self) -> str:
+        """The broker's address without the password, for logs and messages."""
+        url = URL(self.amqp_url.get_secret_value())
+        return str(url.with_user(url.user).with_password(None)) if url.user else str(url)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment, with ``overrides`` that are not None before it.
+
+    Raises:
+        InvalidSettings: naming each setting, how it can be given, and what was expected.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    _check_environment()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            message = problem["msg"].removeprefix("Value error, ")
+            option = f"--{name.replace('_', '-')}"
+            lines.append(f"{option} or {ENVIRONMENT_PREFIX}{name.upper()}: {message}")
+        raise InvalidSettings("\n".join(lines)) from None
+
+
+def tracing_exporter() -> Literal["none", "otlp", "console"]:
+    """Return what the standard ``OTEL_*`` variables ask for; without any of them nothing is exported.
+
+    Raises:
+        InvalidSettings: an exporter that is not supported.
+    """
+    environment = os.environ
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return "none"
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    default = "otlp" if any(environment.get(name) for name in endpoints) else "none"
+    chosen = environment.get("OTEL_TRACES_EXPORTER") or default
+    if chosen not in ("none", "otlp", "console"):
+        raise InvalidSettings(f"OTEL_TRACES_EXPORTER is {chosen!r}; expected otlp, console or none")
+    return chosen  # type: ignore[return-value]
+
+
+def _check_environment() -> None:
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InvalidSettings(f"the environment variable {name} is not a setting{hint}")

@@ -1,0 +1,159 @@
+"""Worker processes: start them, restart those that crash, pass signals on, and stop within the deadline.
+
+The supervisor itself touches no payment. A child that ends with an error that a restart cannot mend
+(configuration, a broken invariant) ends the whole worker; one that crashes is started again with a backoff,
+and a crash loop is given up with its own exit code.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
+from typing import Final
+
+from worker.amqp.connection import quiet_libraries
+from worker.amqp.topology import Names
+from worker.errors import ConfigurationError, InvariantViolation
+from worker.routing import RuleTable
+from worker.rules_file import load_rules
+from worker.session import Worker
+from worker.settings import Settings, tracing_exporter
+from worker.telemetry.logs import configure_logs, get_log
+from worker.telemetry.tracing import make_tracer
+
+EXIT_CONFIGURATION: Final = 2
+EXIT_INVARIANT: Final = 3
+EXIT_CRASH_LOOP: Final = 4
+CRASHES_PER_MINUTE: Final = 5
+TRACE_FLUSH_SECONDS: Final = 5.0
+
+
+def run_process(settings: Settings, table: RuleTable) -> int:
+    """Run one worker in this process until SIGTERM or SIGINT; return its exit code."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(settings, table))
+
+
+async def _work(settings: Settings, table: RuleTable) -> int:
+    log = get_log(pid=os.getpid(), rules_version=table.version)
+    tracer = make_tracer(tracing_exporter(), Names(settings.prefix).incoming)
+    worker = Worker(settings, table, tracer, log)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        loop.add_reader(parent.sentinel, worker.stop.set)  # the supervisor is gone: finish and go too
+    try:
+        await worker.run()
+    except ConfigurationError as error:
+        log.error("worker cannot go on", code=error.code, reason=str(error))
+        return EXIT_CONFIGURATION
+    except InvariantViolation as error:
+        log.critical("invariant violated", code=error.code, reason=str(error), exc_info=error)
+        return EXIT_INVARIANT
+    finally:
+        tracer.shutdown(TRACE_FLUSH_SECONDS)
+    return 0
+
+
+def _child(settings: Settings) -> None:
+    """What a spawned process runs. It reads the rules itself: a table holds compiled functions."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
+    configure_logs(settings.log_level, settings.log_format)
+    quiet_libraries()
+    sys.exit(run_process(settings, load_rules(settings.rules)))
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps ``settings.processes`` workers running until it is told to stop."""
+
+    settings: Settings
+    children: list[SpawnProcess] = field(default_factory=list)
+    _crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES_PER_MINUTE))
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT and return the exit code; 0 when every worker drained in time."""
+        log = get_log(pid=os.getpid())
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self.children = [self._start() for _ in range(self.settings.processes)]
+        code = 0
+        while not stop.is_set() and code == 0:
+            ended = await self._next_end(stop)
+            for child in ended:
+                log.error("worker process ended", child=child.pid, exit_code=child.exitcode)
+                code = self._fatal(child)
+                if code:
+                    break
+                await self._backoff(stop)
+                if not stop.is_set():
+                    self.children[self.children.index(child)] = self._start()
+        return max(code, await self._stop_all())
+
+    def _start(self) -> SpawnProcess:
+        child = multiprocessing.get_context("spawn").Process(
+            target=_child, args=(self.settings,), name="payment-worker"
+        )
+        child.start()
+        return child
+
+    def _fatal(self, child: SpawnProcess) -> int:
+        """Return the exit code when a restart would not help."""
+        if child.exitcode in (EXIT_CONFIGURATION, EXIT_INVARIANT):
+            return child.exitcode
+        now = time.monotonic()
+        self._crashes.append(now)
+        if len(self._crashes) == CRASHES_PER_MINUTE and now - self._crashes[0] < 60:
+            get_log().critical("crash loop: given up", crashes=CRASHES_PER_MINUTE, within_seconds=60)
+            return EXIT_CRASH_LOOP
+        return 0
+
+    async def _backoff(self, stop: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(0.1 * 2 ** len(self._crashes), 5.0)):
+                await stop.wait()
+
+    async def _next_end(self, stop: asyncio.Event) -> list[SpawnProcess]:
+        """Wait until a child ends or ``stop`` is set."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        sentinels = [child.sentinel for child in self.children]
+        for sentinel in sentinels:
+            loop.add_reader(sentinel, woken.set)
+        waits = [asyncio.create_task(event.wait()) for event in (woken, stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            for sentinel in sentinels:
+                loop.remove_reader(sentinel)
+        return [child for child in self.children if child.exitcode is not None]
+
+    async def _stop_all(self) -> int:
+        """Ask every child to drain; kill those that outstay the deadline by far."""
+        for child in self.children:
+            if child.exitcode is None and child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + self.settings.drain_timeout + TRACE_FLUSH_SECONDS + 5
+        codes = []
+        for child in self.children:
+            await asyncio.to_thread(child.join, max(0.0, deadline - time.monotonic()))
+            if child.exitcode is None:
+                get_log().error("worker process killed: it did not drain in time", child=child.pid)
+                child.kill()
+                await asyncio.to_thread(child.join)
+            codes.append(abs(child.exitcode or 0))
+        return max(codes, default=0)

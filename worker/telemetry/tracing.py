@@ -1,0 +1,207 @@
+"""One ``process`` span for each payment and one ``send`` span for each publish, in the producer's trace.
+
+The W3C trace context comes in from the AMQP headers and goes out to the processor. Where nothing is exported,
+no span is made and the context passes through; a payment that came without one is given a trace id, so that
+its log lines and its dispatch can always be found together.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from worker.telemetry import attributes as names
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+class PaymentTrace(Protocol):
+    """The trace of one payment in the worker's hands."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits."""
+
+    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:
+        """A publish begins; return the ``traceparent`` that travels with it."""
+
+    def sent(self, error_code: str | None) -> None:
+        """The publish begun last was confirmed, or what became of it instead."""
+
+    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+        """The payment has left the worker's hands."""
+
+
+class Tracer(Protocol):
+    """Starts the trace of a payment."""
+
+    def receive(
+        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
+    ) -> PaymentTrace:
+        """Begin with a delivery's headers; ``attributes`` are asked for only when a span is recorded."""
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """Export what is left, for at most this long."""
+
+
+class PassedTrace:
+    """No spans: the producer's context passes through, or a new trace id is made."""
+
+    __slots__ = ("_traceparent",)
+
+    def __init__(self, traceparent: object) -> None:
+        valid = isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent)
+        self._traceparent = (
+            str(traceparent) if valid else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        )
+
+    @property
+    def trace_id(self) -> str:
+        """See ``PaymentTrace``."""
+        return self._traceparent[3:35]
+
+    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """See ``PaymentTrace``."""
+        return self._traceparent
+
+    def sent(self, error_code: str | None) -> None:
+        """See ``PaymentTrace``."""
+
+    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+        """See ``PaymentTrace``."""
+
+
+class PassingTracer:
+    """The tracer when nothing is exported."""
+
+    def receive(
+        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
+    ) -> PaymentTrace:
+        """See ``Tracer``."""
+        return PassedTrace(headers.get("traceparent"))
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """See ``Tracer``."""
+
+
+@dataclass(slots=True)
+class RecordedTrace:
+    """Spans in the OpenTelemetry SDK."""
+
+    _tracer: trace.Tracer
+    _span: Span
+    _sending: Span | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """See ``PaymentTrace``."""
+        return f"{self._span.get_span_context().trace_id:032x}"
+
+    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:
+        """See ``PaymentTrace``."""
+        self._sending = span = self._tracer.start_span(
+            f"send {exchange}",
+            trace.set_span_in_context(self._span),
+            SpanKind.PRODUCER,
+            {
+                names.SYSTEM: "rabbitmq",
+                names.OPERATION_NAME: "send",
+                names.OPERATION_TYPE: "send",
+                names.DESTINATION: f"{exchange}:{routing_key}",
+                names.ROUTING_KEY: routing_key,
+                **attributes,
+            }
+            if self._span.is_recording()
+            else None,
+        )
+        return _traceparent(span.get_span_context())
+
+    def sent(self, error_code: str | None) -> None:
+        """See ``PaymentTrace``."""
+        if self._sending is not None:
+            _mark(self._sending, error_code)
+            self._sending.end()
+            self._sending = None
+
+    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+        """See ``PaymentTrace``."""
+        if self._span.is_recording():
+            self._span.set_attributes({names.PAYMENT_OUTCOME: outcome, **attributes})
+        _mark(self._span, error_code)
+        self._span.end()
+
+
+class RecordingTracer:
+    """The tracer when spans are exported. ``queue`` names the destination in span names."""
+
+    def __init__(self, provider: TracerProvider, queue: str) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("payment-stream-worker")
+        self._name = f"process {queue}"
+
+    def receive(
+        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
+    ) -> PaymentTrace:
+        """See ``Tracer``."""
+        carrier = {
+            key: value for key in ("traceparent", "tracestate") if isinstance(value := headers.get(key), str)
+        }
+        span = self._tracer.start_span(self._name, _PROPAGATOR.extract(carrier), SpanKind.CONSUMER)
+        if span.is_recording():
+            span.set_attributes(
+                {
+                    names.SYSTEM: "rabbitmq",
+                    names.OPERATION_NAME: "process",
+                    names.OPERATION_TYPE: "process",
+                    **attributes(),
+                }
+            )
+        return RecordedTrace(self._tracer, span)
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """See ``Tracer``. The SDK's own flush does not keep its timeout, so a thread does it."""
+        import threading
+
+        thread = threading.Thread(target=self._provider.shutdown, daemon=True)
+        thread.start()
+        thread.join(timeout_seconds)
+
+
+def make_tracer(exporter: str, queue: str) -> Tracer:
+    """Return a tracer for ``exporter``: ``none``, ``otlp`` or ``console``.
+
+    Endpoint, headers, sampler and service name are the SDK's to read from the standard ``OTEL_*`` variables.
+    """
+    if exporter == "none":
+        return PassingTracer()
+    provider = TracerProvider(resource=Resource.create({"service.name": "payment-stream-worker"}))
+    provider.add_span_processor(BatchSpanProcessor(_make_exporter(exporter)))
+    return RecordingTracer(provider, queue)
+
+
+def _make_exporter(exporter: str) -> SpanExporter:
+    if exporter == "console":
+        return ConsoleSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _mark(span: Span, error_code: str | None) -> None:
+    if error_code is not None and span.is_recording():
+        span.set_attribute(names.ERROR_TYPE, error_code)
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def _traceparent(context: SpanContext) -> str:
+    sampled = context.trace_flags & TraceFlags.SAMPLED
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{sampled:02x}"
