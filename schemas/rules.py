@@ -28,9 +28,9 @@ Decimal = Annotated[
 ]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", examples=["aurora"])]
 RuleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", examples=["vip-cards"])]
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,11}$", examples=["EUR"])]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,11}$", examples=["EUR"])]
 CurrencyRef = Annotated[
-    str, Field(pattern=r"^([A-Z][A-Z0-9_]{1,11}|\$[a-z][a-z0-9_]*)$", examples=["EUR", "$majors"])
+    str, Field(pattern=r"^([A-Z][A-Z0-9]{2,11}|\$[a-z][a-z0-9_]*)$", examples=["EUR", "$majors"])
 ]
 CountryRef = Annotated[str, Field(pattern=r"^([A-Z]{2}|\$[a-z][a-z0-9_]*)$", examples=["DE", "$eea"])]
 TypeRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}|\$[a-z][a-z0-9_]*)$", examples=["card"])]
@@ -40,7 +40,7 @@ Scalar = str | int | bool
 AmountText = Annotated[
     str,
     Field(
-        pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?( [A-Z][A-Z0-9_]{1,11})?$",
+        pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?( [A-Z][A-Z0-9]{2,11})?$",
         examples=["10", "10.00 EUR"],
         description="an amount in the payment's own currency, or one that names its currency",
     ),
@@ -67,7 +67,7 @@ class Tier(Strict):
 
     up_to: PerCurrency | None = None
     percent: Decimal = "0"
-    fixed: PerCurrency = Field(default_factory=dict)
+    fixed: PerCurrency | None = Field(default=None, description="due once the tier is reached")
 
 
 class FeeComponent(Strict):
@@ -81,6 +81,9 @@ class FeeComponent(Strict):
     per_item: PerCurrency | None = None
     graduated: list[Tier] | None = Field(default=None, description="each slice of the amount at its own tier")
     volume: list[Tier] | None = Field(default=None, description="the whole amount at the tier it falls into")
+    base: Literal["amount", "remaining"] = Field(
+        default="amount", description="what percentages look at: the amount, or what earlier fees left of it"
+    )
     tax: Decimal | None = Field(default=None, description="percent of the fees named by `on`")
     on: list[Name] | None = Field(default=None, description="fees that are taxed; all earlier ones if absent")
 
@@ -277,10 +280,20 @@ class RuleSpec(Strict):
     route: Route
 
 
+class UnitSpec(Strict):
+    """A unit that ISO 4217 does not list, such as in-game coins."""
+
+    exponent: Annotated[int, Field(ge=0, le=12, description="digits after the point")]
+    name: str = ""
+
+
 class RuleDocument(Strict):
     """The whole rule table, after files and overlays are merged."""
 
     version: Literal[1]
+    units: dict[CurrencyCode, UnitSpec] = Field(
+        default_factory=dict, description="currencies of your own, such as in-game coins"
+    )
     include: list[str] = Field(default_factory=list, description="files read before this one")
     groups: dict[GroupName, Annotated[list[Scalar], Field(min_length=1)]] = Field(default_factory=dict)
     processors: dict[Name, ProcessorSpec] = Field(default_factory=dict)

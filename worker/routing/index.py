@@ -1,0 +1,169 @@
+"""Finds the few rules that a payment can match, at a cost that hardly grows with their number.
+
+For each field that rules compare for equality, a bit set tells for every value they name which rules allow
+it (bit i is rule i, in order); amounts have one for each interval between the bounds that rules name. The
+intersection of the payment's bit sets is the set of rules left to try. It depends only on the payment's
+shape, which is the tuple of its values as far as rules tell them apart, so it is remembered by shape.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from schemas.payment import Payment
+from worker.routing.conditions import Among, Condition, Range, Value
+from worker.routing.fields import getter
+
+SHAPES_LIMIT = 65_536
+"""Shapes remembered before the memory starts afresh."""
+RAW_KEYS = {
+    "type": attrgetter("type"),
+    "currency": attrgetter("amount.currency"),
+    "country": attrgetter("country"),
+}
+"""Fields with few values, which stand in a shape as they are; others pass a table of the named values."""
+
+R = TypeVar("R")
+Entry = tuple[Mapping[str, frozenset[Value]], tuple[int | None, int | None]]
+"""What one rule demands: values by field, and a half-open interval of amounts."""
+
+
+def split_indexable(parts: Sequence[Condition]) -> tuple[Entry, tuple[Condition, ...]]:
+    """Divide a conjunction into what the index decides and what is left to check."""
+    among: dict[str, frozenset[Value]] = {}
+    low: int | None = None
+    high: int | None = None
+    rest: list[Condition] = []
+    for part in parts:
+        if isinstance(part, Among) and not part.negated:
+            among[part.field] = among[part.field] & part.values if part.field in among else part.values
+        elif isinstance(part, Range) and part.field == "amount":
+            low = part.low if low is None else max(low, part.low if part.low is not None else low)
+            high = part.high if high is None else min(high, part.high if part.high is not None else high)
+        else:
+            rest.append(part)
+    return (among, (low, high)), tuple(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldIndex:
+    """Which rules allow each value of one field; ``others`` are those that do not ask."""
+
+    read: Callable[[Payment], Any]
+    key: Callable[[Payment], Any]
+    masks: Mapping[Value, int]
+    others: int
+
+    def mask(self, payment: Payment) -> int:
+        return self.masks.get(self.read(payment), 0) | self.others
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Generic[R]):
+    """Rules in order, each with what it demands. ``decided`` marks rules that need no further check."""
+
+    rules: tuple[R, ...]
+    decided: int
+    fields: tuple[_FieldIndex, ...]
+    bounds: tuple[int, ...]
+    bands: tuple[int, ...]
+    _keys: tuple[Callable[[Payment], Any], ...]
+    _shapes: dict[tuple[Any, ...], tuple[R, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def candidates(self, payment: Payment, amount: int) -> tuple[R, ...]:
+        """Return the rules that may match, in order, up to the first that surely does."""
+        shape = tuple([key(payment) for key in self._keys])
+        if self.bounds:
+            shape = (*shape, bisect_right(self.bounds, amount))
+        found = self._shapes.get(shape)
+        if found is None:
+            found = self._find(payment, amount)
+            if len(self._shapes) >= SHAPES_LIMIT:
+                self._shapes.clear()
+            self._shapes[shape] = found
+        return found
+
+    def _find(self, payment: Payment, amount: int) -> tuple[R, ...]:
+        mask = self.bands[bisect_right(self.bounds, amount)]
+        for one in self.fields:
+            mask &= one.mask(payment)
+        sure = mask & self.decided
+        if sure:
+            mask &= sure ^ (sure - 1)  # everything up to the lowest sure bit
+        return tuple([self.rules[i] for i in bits(mask)])
+
+
+def bits(mask: int) -> list[int]:
+    """Return the positions of the bits that are set, lowest first."""
+    found = []
+    for base, byte in enumerate(mask.to_bytes((mask.bit_length() + 7) // 8, "little")):
+        if byte:
+            found += [base * 8 + bit for bit in range(8) if byte >> bit & 1]
+    return found
+
+
+def build_index(rules: Sequence[R], entries: Sequence[Entry], decided: Sequence[bool]) -> Index[R]:
+    """Return the index of ``rules``; the three sequences are parallel."""
+    demands: dict[str, dict[Value, list[int]]] = {}
+    asked: dict[str, list[int]] = {}
+    for i, (among, _) in enumerate(entries):
+        for name, values in among.items():
+            asked.setdefault(name, []).append(i)
+            postings = demands.setdefault(name, {})
+            for value in values:
+                postings.setdefault(value, []).append(i)
+    every = (1 << len(rules)) - 1
+    fields = tuple(
+        _field_index(
+            name, {value: _mask(found) for value, found in postings.items()}, every ^ _mask(asked[name])
+        )
+        for name, postings in demands.items()
+    )
+    bounds, bands = _bands([interval for _, interval in entries], every)
+    sure = _mask([i for i, yes in enumerate(decided) if yes])
+    return Index(tuple(rules), sure, fields, bounds, bands, tuple(one.key for one in fields))
+
+
+def _field_index(name: str, masks: dict[Value, int], others: int) -> _FieldIndex:
+    read = getter(name)
+    if name in RAW_KEYS:
+        return _FieldIndex(read, RAW_KEYS[name], masks, others)
+    codes = {value: code for code, value in enumerate(masks, start=1)}
+    return _FieldIndex(read, lambda payment: codes.get(read(payment)), masks, others)
+
+
+def _mask(positions: Sequence[int]) -> int:
+    if not positions:
+        return 0
+    raw = bytearray(positions[-1] // 8 + 1)  # positions ascend
+    for i in positions:
+        raw[i >> 3] |= 1 << (i & 7)
+    return int.from_bytes(raw, "little")
+
+
+def _bands(
+    intervals: Sequence[tuple[int | None, int | None]], every: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return all bounds in order, and for each interval between them the rules that allow it."""
+    opens: dict[int, list[int]] = {}
+    closes: dict[int, list[int]] = {}
+    late: list[int] = []
+    for i, (low, high) in enumerate(intervals):
+        if low is not None and high is not None and low >= high:
+            late.append(i)  # allows nothing
+            continue
+        if low is not None:
+            opens.setdefault(low, []).append(i)
+            late.append(i)
+        if high is not None:
+            closes.setdefault(high, []).append(i)
+    mask = every ^ _mask(late)
+    bounds = sorted(opens.keys() | closes.keys())
+    bands = [mask]
+    for bound in bounds:
+        mask |= _mask(opens.get(bound, ()))
+        mask &= ~_mask(closes.get(bound, ()))
+        bands.append(mask)
+    return tuple(bounds), tuple(bands)

@@ -1,0 +1,194 @@
+"""The rule document's shape checked by pydantic, its complaints turned into problems for people."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from schemas import rules as schema
+from schemas.rules import ROUTE_KINDS, RuleDocument
+from worker.routing.problems import Path, Problem, listing, nearest
+from worker.routing.source import Leaf, Listing, Node, Table, child, find, plain
+
+ROUTES: dict[str, type[BaseModel]] = {
+    "to": schema.ToRoute,
+    "split": schema.SplitRoute,
+    "least_cost": schema.LeastCostRoute,
+    "reject": schema.RejectRoute,
+    "hold": schema.HoldRoute,
+}
+PATTERNS: dict[object, str] = {
+    pattern: words
+    for annotated, words in (
+        (schema.Decimal, "a decimal in quotes, such as '2.9', without a sign and with at most 12 decimals"),
+        (schema.Name, "a name of lowercase letters, digits, - and _"),
+        (schema.RuleName, "a name of lowercase letters, digits, -, . and _"),
+        (schema.GroupName, "a name that starts with a lowercase letter: letters, digits and _"),
+        (schema.CurrencyCode, "a currency code, such as EUR"),
+        (schema.CurrencyRef, "a currency code such as EUR, or a group such as $majors"),
+        (schema.CountryRef, "a country code such as DE, or a group such as $eea"),
+        (schema.TypeRef, "a payment type such as card, or a group such as $instant"),
+        (schema.AmountText, "an amount in quotes, such as '10' or '10.00 EUR'"),
+    )
+    for pattern in (get_args(annotated)[1].metadata[0].pattern,)
+}
+TYPE_ERRORS = ("string_type", "list_type", "dict_type", "model_type", "model_attributes_type")
+
+
+def read_document(
+    root: Table,
+) -> tuple[RuleDocument | None, list[Problem], dict[str, frozenset[str]], list[int]]:
+    """Return the document's sound parts, what is wrong, the broken names, and which rules are left.
+
+    The document is None when too much is broken to go on.
+    """
+    raw: dict[str, Any] = plain(root)
+    kept = list(range(len(raw["rules"]))) if isinstance(raw.get("rules"), list) else []
+    try:
+        return RuleDocument.model_validate(raw), [], {}, kept
+    except ValidationError as error:
+        problems = list(_problems(root, error))
+    names, lost = _without_broken(raw, problems)
+    if isinstance(raw.get("rules"), list):
+        kept = [i for i in kept if i not in lost]
+        raw["rules"] = [raw["rules"][i] for i in kept]
+    raw["version"] = 1
+    raw.setdefault("default", {"hold": "the default is broken"})
+    try:
+        document = RuleDocument.model_validate(raw)
+    except ValidationError:
+        document = None
+    return document, problems, {section: frozenset(found) for section, found in names.items()}, kept
+
+
+def _without_broken(raw: dict[str, Any], problems: Iterable[Problem]) -> tuple[dict[str, set[str]], set[int]]:
+    """Take broken parts out of ``raw``; return the broken names by section, and the rules that are lost.
+
+    An unknown field goes alone, and a rule with a broken route keeps its conditions, so that these are checked.
+    """
+    names: dict[str, set[str]] = {}
+    lost: set[int] = set()
+    for problem in problems:
+        match problem.path:
+            case (*above, str(field)) if problem.on_key and isinstance(part := _at(raw, above), dict):
+                part.pop(field, None)
+            case ("rules", int(i), "route", *_):
+                raw["rules"][i]["route"] = {"hold": "broken"}
+            case ("rules", int(i), *_):
+                lost.add(i)
+            case (("units" | "groups" | "processors" | "fees") as section, str(name), *_):
+                raw[section].pop(name, None)
+                names.setdefault(str(section), set()).add(name)
+            case (str(section), *_):
+                raw.pop(section, None)
+            case _:
+                pass
+    return names, lost
+
+
+def _at(raw: Any, path: Iterable[str | int]) -> Any:
+    for step in path:
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _problems(root: Table, error: ValidationError) -> Iterable[Problem]:
+    found: dict[Path, tuple[str, Problem]] = {}
+    for one in error.errors(include_url=False):
+        path, models, on_key = _clean(root, one["loc"], one["type"])
+        if path not in found:
+            found[path] = (one["type"], Problem(path, _message(root, path, models, one), on_key))
+    for path, (kind, problem) in found.items():
+        node = find(root, path)
+        deeper = any(other[: len(path)] == path and other != path for other in found)
+        if kind in TYPE_ERRORS and isinstance(node, Table | Listing) and deeper:
+            continue  # another arm of the union explains more
+        yield problem
+
+
+def _clean(root: Table, loc: tuple[str | int, ...], kind: str) -> tuple[Path, set[type[BaseModel]], bool]:
+    """Return the path without union arms, the models at its end, and whether a key is meant."""
+    node: Node | None = root
+    models: set[type[BaseModel]] = {RuleDocument}
+    path: list[str | int] = []
+    union = False
+    for i, step in enumerate(loc):
+        last = i == len(loc) - 1
+        if step == "[key]":
+            return tuple(path), models, True
+        if union and step in ROUTES:
+            models, union = {ROUTES[str(step)]}, False
+            continue
+        found = child(node, step) if node is not None else None
+        if found is None and not (last and kind == "missing"):
+            continue
+        path.append(step)
+        node = found
+        annotations = [model.model_fields[step].annotation for model in models if step in model.model_fields]
+        if annotations and not (last and kind in ("missing", "extra_forbidden")):
+            models = {inner for annotation in annotations for inner in _models(annotation)}
+            union = len(models) == len(ROUTES)
+    return tuple(path), models, kind == "extra_forbidden"
+
+
+def _models(annotation: Any) -> set[type[BaseModel]]:
+    """Return the models that an annotation is made of."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return {annotation} if issubclass(annotation, BaseModel) else set()
+    if get_origin(annotation) is Literal:
+        return set()
+    return {model for inner in get_args(annotation) for model in _models(inner)}
+
+
+def _message(root: Table, path: Path, models: set[type[BaseModel]], error: Mapping[str, Any]) -> str:  # noqa: PLR0911
+    node = find(root, path)
+    value = node.value if isinstance(node, Leaf) else None
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return f"`{path[-1]}` is missing"
+        case "extra_forbidden":
+            fields = {name for model in models for name in model.model_fields}
+            if fields & set(ROUTE_KINDS) and path[-1] in ROUTE_KINDS:
+                return f"a route is one of {listing(ROUTE_KINDS)}; `{path[-1]}` is a second one"
+            hint = nearest(path[-1], fields)
+            return f"unknown field {path[-1]!r}{hint} (fields here: {listing(sorted(fields), 30)})"
+        case "string_type" if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"expected text, found the number {value}; write it in quotes: '{value}'"
+        case "string_type" if isinstance(value, bool):
+            return f"expected text, found the boolean {str(value).lower()}"
+        case "string_type" | "list_type" | "dict_type" | "model_type" | "model_attributes_type":
+            return f"expected {_wanted(error['type'])}, found {_described(node)}"
+        case "string_pattern_mismatch":
+            wanted = PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
+            return f"{value if value is not None else path[-1]!r} is not {wanted}"
+        case "literal_error":
+            expected = [
+                text.strip().strip("'") for text in context["expected"].replace(" or ", ",").split(",")
+            ]
+            return f"{value!r} is none of {listing(expected)}{nearest(value, expected)}"
+        case "route_kind":
+            keys = tuple(node.entries) if isinstance(node, Table) else ()
+            hints = [hint for key in keys if (hint := nearest(key, ROUTE_KINDS))]
+            return f"a route is a mapping with one of {listing(ROUTE_KINDS)}{hints[0] if hints else ''}"
+        case _:
+            return str(error["msg"]).replace("Input should be", f"expected, not {_described(node)}:")
+
+
+def _wanted(kind: str) -> str:
+    return {"string_type": "text", "list_type": "a list"}.get(kind, "a mapping")
+
+
+def _described(node: Node | None) -> str:
+    match node:
+        case Table():
+            return "a mapping"
+        case Listing():
+            return "a list"
+        case Leaf(value):
+            return "nothing" if value is None else repr(value)
+        case None:
+            return "nothing"
