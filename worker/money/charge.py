@@ -245,7 +245,9 @@ def compile_schedule(schedule: FeeSchedule, currency: Currency) -> CompiledSched
 
 
 def _needs_carries(_numerator: int, _denominator: int) -> int:
-    raise InvalidMoneyRule("rounding by carry needs the remainders kept so far: use charge_carrying")
+    raise InvalidMoneyRule(
+        "rounding carry: it needs the remainders kept so far; name another mode where none are kept"
+    )
 
 
 def _refusal(units: object, scale: object) -> InvalidAmount:

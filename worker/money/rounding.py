@@ -96,7 +96,9 @@ _DIVIDERS: Final[Mapping[Rounding, Divider]] = MappingProxyType(
 def divider(mode: Rounding) -> Divider:
     """Return the division of a mode; raises ``InvalidMoneyRule`` for ``carry``, which keeps state."""
     if mode is Rounding.CARRY:
-        raise InvalidMoneyRule("rounding carry: it needs the remainder kept so far; use Carry.round")
+        raise InvalidMoneyRule(
+            "rounding carry: it needs the remainder kept so far; name another mode where none is kept"
+        )
     return _DIVIDERS[mode]
 
 

@@ -1,6 +1,7 @@
 """The rounding trail: every step that rounded, kept so that people can check it by hand."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from worker.money.rounding import Rounding
 from worker.money.text import format_units
@@ -8,16 +9,17 @@ from worker.money.text import format_units
 
 def exact_text(numerator: int, denominator: int) -> str:
     """Return a fraction as exact text: a decimal if it ends, ``"10/3"`` otherwise."""
+    shared = gcd(numerator, denominator)
+    numerator, denominator = numerator // shared, denominator // shared
     rest, twos, fives = denominator, 0, 0
     while rest % 2 == 0:
         rest, twos = rest >> 1, twos + 1
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
-    if numerator % rest:
+    if rest > 1:
         return f"{numerator}/{denominator}"
     scale = max(twos, fives)
-    text = format_units(numerator * 10**scale // denominator, scale)
-    return text.rstrip("0").rstrip(".") if scale else text
+    return format_units(numerator * 10**scale // denominator, scale)
 
 
 @dataclass(frozen=True, slots=True)

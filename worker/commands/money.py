@@ -1,0 +1,313 @@
+"""``payment-worker money``: exact conversions, splits and fees for people, with every rounding shown."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.commands.output import readable_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from worker.money import Currency, CurrencyRegistry, Prices, RoundingStep, Share
+    from worker.money.allocation import Weight
+    from worker.money.fees import Term
+
+app = typer.Typer(
+    help="Convert, split and charge amounts exactly; a negative amount goes after --.", no_args_is_help=True
+)
+
+AmountText = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 12.34.")]
+Code = Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, or a unit from --unit.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Units = Annotated[
+    list[str] | None,
+    typer.Option("--unit", metavar="CODE:DECIMALS", help="A unit of your own, such as BTC:8; repeatable."),
+]
+Mode = Annotated[
+    str,
+    typer.Option(
+        "--rounding", metavar="MODE", help="half_even, half_up, half_down, up, down, ceiling, floor."
+    ),
+]
+
+
+@app.command()
+def convert(
+    amount: AmountText,
+    currency: Code,
+    to: Annotated[str, typer.Argument(metavar="TO", help="Code of the currency to convert to.")],
+    rate: Annotated[str, typer.Option(metavar="RATE", help="How many TO one CURRENCY is worth.")],
+    inverse: Annotated[bool, typer.Option(help="The rate says how many CURRENCY one TO is worth.")] = False,
+    markup: Annotated[int, typer.Option(metavar="BPS", help="Basis points that the customer gets less.")] = 0,
+    rounding: Mode = "half_even",
+    unit: Units = None,
+    as_json: Json = False,
+) -> None:
+    """Convert an amount by a rate, with the rate used and the remainder."""
+    with readable_errors():
+        from worker.money import Amount, Rate, Rounding
+
+        registry = _registry(unit)
+        given = Amount.parse(amount, registry.lookup(currency))
+        pair = (given.currency, registry.lookup(to))
+        base, quote = reversed(pair) if inverse else pair
+        used = Rate.parse(rate, base, quote, source="command line", as_of=0)
+        used = used.inverse() if inverse else used
+        used = used.with_markup(markup) if markup else used
+        record = used.convert(given, Rounding.named(rounding))
+        _show(
+            {
+                "given": {"value": str(given), "currency": given.currency.code},
+                "result": {"value": str(record.result), "currency": record.result.currency.code},
+                "rate": {"pair": used.pair, "value": str(used), "derivation": list(used.derivation)},
+            },
+            [("given", str(given), given.currency), ("result", str(record.result), record.result.currency)],
+            [record.step],
+            as_json=as_json,
+        )
+
+
+@app.command()
+def allocate(
+    amount: AmountText,
+    currency: Code,
+    share: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=WEIGHT", help="30%, 3 (a ratio) or rest; A/B=2% is taken out of A; repeatable."
+        ),
+    ],
+    cash: Annotated[bool, typer.Option(help="Only sums that coins can pay, such as 0.05 CHF.")] = False,
+    unit: Units = None,
+    as_json: Json = False,
+) -> None:
+    """Split an amount among shares without losing or creating a unit."""
+    with readable_errors():
+        from worker.money import Money, Split
+
+        whole = Money.parse(amount, _registry(unit).lookup(currency))
+        allocated = Split(_shares(share)).allocate(whole, cash=cash)
+        shares = {part.path: str(part.money) for part in allocated}
+        _show(
+            {"whole": {"value": str(whole), "currency": currency}, "shares": shares},
+            [
+                *((path, value, whole.currency) for path, value in shares.items()),
+                ("sum", str(whole), whole.currency),
+            ],
+            [],
+            as_json=as_json,
+        )
+
+
+@app.command()
+def fees(
+    amount: AmountText,
+    currency: Code,
+    percent: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="Of the amount, such as 2.9.")
+    ] = None,
+    fixed: Annotated[str | None, typer.Option(metavar="SUM", help="A sum a payment, such as 0.30.")] = None,
+    per_item: Annotated[str | None, typer.Option(metavar="SUM", help="A sum an item.")] = None,
+    items: Annotated[int, typer.Option(metavar="NUMBER", help="Items that --per-item counts.")] = 1,
+    minimum: Annotated[str | None, typer.Option(metavar="SUM", help="The fee is never less.")] = None,
+    maximum: Annotated[str | None, typer.Option(metavar="SUM", help="The fee is never more.")] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[UP_TO=]PERCENT", help="A step of tiered percentages, the last without UP_TO."),
+    ] = None,
+    volume: Annotated[bool, typer.Option(help="Tiers charge the whole at one rate, not each slice.")] = False,
+    tax: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="Tax on the fee.", show_default=False)
+    ] = None,
+    on_top: Annotated[
+        bool, typer.Option(help="Add the fees to the amount instead of taking them out.")
+    ] = False,
+    clamp: Annotated[bool, typer.Option(help="Cut fees that exceed the amount instead of refusing.")] = False,
+    rounding: Mode = "half_even",
+    unit: Units = None,
+    as_json: Json = False,
+) -> None:
+    """Charge fees on an amount: gross, net, every fee, and how each was rounded."""
+    with readable_errors():
+        from worker.money import (
+            Amount,
+            FeeComponent,
+            FeeMode,
+            FeeSchedule,
+            Percent,
+            Rounding,
+            TaxComponent,
+            WhenFeeExceeds,
+        )
+
+        of = _registry(unit).lookup(currency)
+        terms = [*_terms(currency, percent, fixed, per_item), *_tiers(currency, tier or [], volume=volume)]
+        fee = FeeComponent("fee", tuple(terms), _prices(currency, minimum), _prices(currency, maximum))
+        taxes = () if tax is None else (TaxComponent("tax", Percent.parse(tax)),)
+        schedule = FeeSchedule(
+            "command line",
+            (fee, *taxes),
+            Rounding.named(rounding),
+            FeeMode.EXCLUSIVE if on_top else FeeMode.INCLUSIVE,
+            WhenFeeExceeds.CLAMP if clamp else WhenFeeExceeds.ERROR,
+        )
+        charge = schedule.compile(of).explain(Amount.parse(amount, of), items)
+        charged = {fee.name: str(fee.money) for fee in charge.fees}
+        _show(
+            {"currency": currency, "gross": str(charge.gross), "net": str(charge.net), "fees": charged},
+            [
+                ("gross", str(charge.gross), of),
+                *((name, value, of) for name, value in charged.items()),
+                ("net", str(charge.net), of),
+            ],
+            charge.trail,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def currencies(
+    code: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help="Only these codes.")] = None,
+    withdrawn: Annotated[
+        bool, typer.Option(help="The codes that ISO 4217 has withdrawn, with successors.")
+    ] = False,
+    unit: Units = None,
+    as_json: Json = False,
+) -> None:
+    """List currencies: code, number, decimals, cash increment, kind and name."""
+    with readable_errors():
+        registry = _registry(unit)
+        if withdrawn:
+            rows = [
+                {"code": old.code, "withdrawn": old.date, "successor": old.successor or "", "name": old.name}
+                for old in registry.withdrawn.values()
+            ]
+        else:
+            wanted = [registry.lookup(each) for each in code] if code else list(registry)
+            rows = [_currency_row(each) for each in wanted]
+        if as_json:
+            _print_json({"published": registry.published, "currencies": rows})
+        else:
+            _print_table(list(rows[0]), [list(row.values()) for row in rows])
+            typer.echo(f"{len(rows)} codes; ISO 4217 of {registry.published}")
+
+
+def _currency_row(currency: "Currency") -> dict[str, str]:
+    from worker.money import format_units
+
+    smallest = format_units(currency.cash_increment, currency.exponent)
+    return {
+        "code": currency.code,
+        "number": currency.numeric or "",
+        "decimals": str(currency.exponent) if currency.settleable else "",
+        "cash": smallest if currency.settleable else "",
+        "kind": currency.kind.value,
+        "name": currency.name,
+    }
+
+
+def _registry(units: list[str] | None) -> "CurrencyRegistry":
+    from worker.errors import InvalidMoneyRule
+    from worker.money import ISO_4217, Currency
+
+    custom = []
+    for text in units or []:
+        code, _, decimals = text.partition(":")
+        if not (decimals.isascii() and decimals.isdigit() and len(decimals) <= 2):
+            raise InvalidMoneyRule(f"unit {text!r}: expected a code and its decimals, such as BTC:8")
+        custom.append(Currency(code, int(decimals), code))
+    return ISO_4217.with_units(*custom)
+
+
+def _shares(texts: list[str], prefix: str = "") -> "tuple[Share, ...]":
+    from worker.errors import InvalidMoneyRule
+    from worker.money import Share
+
+    shares = []
+    paths = {text.partition("=")[0] for text in texts}
+    for text in texts:
+        path, sign, weight = text.partition("=")
+        if not sign:
+            raise InvalidMoneyRule(f"share {text!r}: expected a name and a weight, such as platform=30%")
+        parent, _, name = path.rpartition("/")
+        if parent and parent not in paths:
+            raise InvalidMoneyRule(f"share {path!r}: there is no share {parent!r} that it could be inside of")
+        if parent == prefix:
+            shares.append(Share(name, _weight(text, weight), _shares(texts, path)))
+    return tuple(shares)
+
+
+def _weight(text: str, weight: str) -> "Weight":
+    from worker.errors import InvalidMoneyRule
+    from worker.money import REST, Percent
+
+    if weight == "rest":
+        return REST
+    if weight.endswith("%"):
+        return Percent.parse(weight[:-1])
+    if weight.isascii() and weight.isdigit() and len(weight) <= 18:
+        return int(weight)
+    raise InvalidMoneyRule(f"share {text!r}: the weight must be a percentage (30%), a ratio (3) or rest")
+
+
+def _prices(currency: str, text: str | None) -> "Prices | None":
+    from worker.money import Prices
+
+    return None if text is None else Prices.of({currency: text})
+
+
+def _terms(currency: str, percent: str | None, fixed: str | None, per_item: str | None) -> "Iterable[Term]":
+    from worker.money import FixedTerm, Percent, PercentTerm, PerItemTerm, Prices
+
+    if percent is not None:
+        yield PercentTerm(Percent.parse(percent))
+    if fixed is not None:
+        yield FixedTerm(Prices.of({currency: fixed}))
+    if per_item is not None:
+        yield PerItemTerm(Prices.of({currency: per_item}))
+
+
+def _tiers(currency: str, texts: list[str], *, volume: bool) -> "Iterable[Term]":
+    from worker.money import Percent, Prices, Tier, TieredTerm, TierKind
+
+    tiers = []
+    for text in texts:
+        bound, sign, rate = text.rpartition("=")
+        tiers.append(Tier(Prices.of({currency: bound}) if sign else None, Percent.parse(rate)))
+    if tiers:
+        yield TieredTerm(TierKind.VOLUME if volume else TierKind.GRADUATED, tuple(tiers))
+
+
+def _show(
+    result: dict[str, object],
+    rows: "Iterable[tuple[str, str, Currency]]",
+    trail: "Sequence[RoundingStep]",
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        _print_json({**result, "trail": [step.as_dict() for step in trail]})
+        return
+    _print_table(["", "amount", "currency"], [[name, value, currency.code] for name, value, currency in rows])
+    for step in trail:
+        typer.echo(f"rounded {step}")
+
+
+def _print_table(headings: list[str], rows: "Iterable[list[str]]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in headings:
+        right = heading in {"amount", "decimals", "cash", "number"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _print_json(result: dict[str, object]) -> None:
+    from json import dumps
+
+    typer.echo(dumps(result, indent=2, ensure_ascii=False))
