@@ -31,7 +31,8 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["DE"]), AfterVal
 Rfc3339 = Annotated[
     str,
     Field(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?"
+        r"([Zz]|[+-][0-9]{2}:[0-9]{2})$",
         examples=["2026-11-24T12:00:00Z"],
     ),
     AfterValidator(_real_time),

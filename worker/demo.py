@@ -189,7 +189,9 @@ class Demo:
                 name, f"{count:,}", ProgressBar(total=self.plan.payments, completed=count, width=40)
             )
         rate = done / self.seconds if self.seconds else 0
-        line = f"{done:,} of {self.plan.payments:,} accounted for after {self.seconds:.1f} s, {rate:,.0f} payments/s"
+        line = (
+            f"{done:,} of {self.plan.payments:,} accounted for, {self.seconds:.1f} s, {rate:,.0f} payments/s"
+        )
         return Group(table, Text(line), Text(self.note, style="yellow"))
 
     def _report(self, code: int) -> None:
@@ -223,9 +225,7 @@ class Demo:
             )
         out(money)
         if tally.repeats:
-            out(
-                f"{tally.repeats:,} dispatches came twice after the kill: same bytes, same dispatch id, counted once."
-            )
+            out(f"{tally.repeats:,} dispatches came twice: same bytes, same dispatch id, counted once.")
         for problem in tally.problems[:10]:
             out(Text(f"problem: {problem}", style="red"))
         rate = tally.accounted / self.seconds if self.seconds else 0
@@ -236,7 +236,8 @@ class Demo:
         )
         out(
             Text(
-                f"{verdict} {tally.accounted:,} payments in {self.seconds:.1f} s ({rate:,.0f}/s); worker exit code {code}.",
+                f"{verdict} {tally.accounted:,} payments in {self.seconds:.1f} s ({rate:,.0f}/s);"
+                f" the worker exited with {code}.",
                 style="bold",
             )
         )

@@ -1,4 +1,4 @@
-"""What the worker writes around a body: the headers it owns, and the three kinds of message it publishes. Pure.
+"""What the worker writes around a body: the headers it owns, and the messages it publishes. Pure.
 
 A dispatch goes to a processor, a delayed payment to a delay queue, a dead letter to the dead-letter queue.
 The last two carry the body as it arrived, the producer's own headers, and the history of the payment's
@@ -21,7 +21,7 @@ from worker.errors import PermanentError
 
 APP_ID: Final = "payment-stream-worker"
 MAX_HEADER_BYTES: Final = 48 * 1024
-"""Producers' headers beyond this are dropped from dead letters: a header frame must fit into one AMQP frame."""
+"""Producers' headers beyond this are dropped from dead letters: a header must fit into one AMQP frame."""
 
 _OWN: Final = frozenset(
     {
@@ -71,7 +71,7 @@ class Arrival:
 
 
 def read_arrival(delivery: Delivery) -> Arrival:
-    """Read a payment's past from a delivery; headers that are not as the worker writes them count as absent."""
+    """Read a payment's past from a delivery; headers not as the worker writes them count as absent."""
     properties = delivery.properties
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers:
@@ -132,7 +132,7 @@ class Envelopes:
             ),
         )
 
-    def delayed(
+    def delayed(  # noqa: PLR0913
         self,
         exchange: str,
         delivery: Delivery,

@@ -204,7 +204,7 @@ class Pipeline:
         )
         code = error.code if isinstance(error, InvariantViolation) else InternalError.code
         wrapped = InternalError(
-            f"{code}: {type(error).__name__} while the payment was planned; the worker's log has the traceback"
+            f"{code}: {type(error).__name__} while it was planned; the worker's log has the traceback"
         )
         return ToDead(wrapped, (*work.arrival.attempts, self._attempt(work, code, None)))
 
@@ -245,7 +245,8 @@ class Pipeline:
         work.failure = self._attempt(work, refusal.code, processor.name)
         self.log.debug(
             "publish refused", processor=processor.name, code=refusal.code, reason=refusal.reason,
-            payment_id=work.payment_id, trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
+            payment_id=work.payment_id, trace_id=work.trace.trace_id, attempt=work.arrival.attempt,
+            tries=work.tries,
         )  # fmt: skip
         if not work.arrival.pinned and step.candidate + 1 < len(work.plan.candidates):
             work.step = ToProcessor(step.candidate + 1)
@@ -271,7 +272,7 @@ class Pipeline:
         if work.refused_since is None:
             work.refused_since = now
         if not isinstance(work.step, ToProcessor):
-            # A delay or dead-letter queue refuses: hold the payment back until it takes it or the session ends.
+            # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
             shortest, longest = HELD_BACK_SECONDS
             work.tries += 1
             return min(longest, shortest * 2.0 ** min(work.tries, 10))

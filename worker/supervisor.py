@@ -55,7 +55,7 @@ async def _work(settings: Settings, table: RuleTable) -> int:
     try:
         await worker.run()
     except ConfigurationError as error:
-        log.error("worker cannot go on", code=error.code, reason=str(error))
+        log.error("worker cannot go on", code=error.code, reason=str(error))  # noqa: TRY400 - no bug of ours
         return EXIT_CONFIGURATION
     except InvariantViolation as error:
         log.critical("invariant violated", code=error.code, reason=str(error), exc_info=error)

@@ -31,7 +31,8 @@ async def depth(connection: AbstractConnection, queue: str) -> int:
         declared = await channel.queue_declare(queue, passive=True)
     except ChannelNotFoundEntity:
         raise TopologyMismatch(
-            f"the broker has no queue {queue}; `payment-worker topology declare` creates it, or check --prefix"
+            f"the broker has no queue {queue}; `payment-worker topology declare` creates it,"
+            " or check --prefix"
         ) from None
     await channel.close()
     return declared.message_count or 0

@@ -83,7 +83,8 @@ async def publish_all(
             on_confirmed(done)
     except ChannelNotFoundEntity:
         raise TopologyMismatch(
-            f"the broker has no exchange {exchange}; `payment-worker topology declare` creates it, or check --prefix"
+            f"the broker has no exchange {exchange}; `payment-worker topology declare` creates it,"
+            " or check --prefix"
         ) from None
     except (AMQPError, ChannelInvalidStateError, OSError) as error:
         raise BrokerUnavailable(

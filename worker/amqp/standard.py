@@ -13,7 +13,6 @@ from typing import Self
 
 import aio_pika
 from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
 from pamqp import commands
 
@@ -75,8 +74,8 @@ class StandardLane:
 
     async def _start(self, queue: str, prefetch: int) -> None:
         consuming, publishing = (underlay(connection) for connection in self._connections)
-        self._publisher: Channel = await open_channel(publishing)
-        self._consumer: Channel = await open_channel(consuming, publisher_confirms=False)
+        self._publisher = await open_channel(publishing)
+        self._consumer = await open_channel(consuming, publisher_confirms=False)
         self._watermark = Watermark(patience=prefetch // 4)
         for resource, what in (
             (publishing, "publishing connection"),
@@ -134,7 +133,7 @@ class StandardLane:
             await self._wake.wait()
 
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
-        """See ``Lane.send``. Each publish is a task of its own; aiormq writes them in the order they start."""
+        """See ``Lane.send``. Each publish is a task; aiormq writes them in the order they start."""
         try:
             return await asyncio.gather(*(self._publish(outgoing) for outgoing in batch))
         except asyncio.CancelledError:

@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, Chann
 from worker.errors import AccessRefused, TopologyMismatch
 
 KEEP_FOR_EVER: Final = 2**31 - 1
-"""A delivery limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
+"""A limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from worker.errors import InvariantViolation
 class Watermark:
     """The settled delivery tags of one channel.
 
-    Tags count from 1 without gaps. Everything up to ``low`` is settled; ``_above`` holds settled tags beyond a
+    Tags count from 1 without gaps. Everything up to ``low`` is settled; ``_above`` has settled tags beyond a
     gap. They wait for the gap to close, so that one multiple ack covers them, until more than ``patience``
-    wait: then they are acknowledged one by one, lest one slow payment fill the whole prefetch window.
+    wait: then they are acknowledged one by one, lest one slow payment fill the window.
     """
 
     patience: int

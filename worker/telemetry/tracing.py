@@ -84,7 +84,9 @@ class PassingTracer:
     """The tracer when nothing is exported."""
 
     def receive(
-        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
+        self,
+        headers: Mapping[str, Any],
+        attributes: Callable[[], Mapping[str, Any]],  # noqa: ARG002 - nothing is recorded
     ) -> PaymentTrace:
         """See ``Tracer``."""
         return PassedTrace(headers.get("traceparent"))
