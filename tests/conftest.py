@@ -1,0 +1,53 @@
+"""What tests share: one private RabbitMQ node a session, and names that keep its tests apart."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Protocol
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from worker.local_broker import LocalBroker
+
+_LONGEST_PREFIX = 40
+
+
+class Connect(Protocol):
+    """Opens a plain aio-pika connection that the fixture closes."""
+
+    def __call__(self, url: str | None = None) -> Awaitable[AbstractConnection]: ...
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[LocalBroker]:
+    """One private node for the whole session, started by the first test that asks (about 5 s).
+
+    Tests share it: use `prefix` in every name, and never stop or block it. A test that does needs
+    `LocalBroker()` of its own.
+    """
+    with LocalBroker() as node:
+        yield node
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """A topology prefix that no other test has; it begins with the test's name, for the broker's logs."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:_LONGEST_PREFIX]
+    return f"{name}-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def connect(broker: LocalBroker) -> AsyncIterator[Connect]:
+    """Open aio-pika connections, to the shared node or to a given URL; they are closed after the test."""
+    opened: list[AbstractConnection] = []
+
+    async def open_connection(url: str | None = None) -> AbstractConnection:
+        connection = await aio_pika.connect(url or broker.url)
+        opened.append(connection)
+        return connection
+
+    yield open_connection
+    for connection in reversed(opened):
+        await connection.close()
