@@ -243,8 +243,8 @@ class LocalBroker:
         while is_free(port):
             if time.monotonic() > deadline:
                 raise LocalBrokerFailed(
-                    f"{self._installation.epmd} did not listen on port {port} in {_EPMD_TIMEOUT_SECONDS:g} s: "
-                    f"try `{self._installation.epmd} -port {port}` by hand to see why"
+                    f"{self._installation.epmd} does not listen on {port} after {_EPMD_TIMEOUT_SECONDS:g} s; "
+                    f"run `epmd -port {port}` by hand to see why"
                 )
             time.sleep(_POLL_SECONDS / 5)
 
