@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiormq.abc import AbstractConnection, DeliveredMessage
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -24,7 +25,7 @@ from rich.text import Text
 from yarl import URL
 
 from schemas import dead_letter
-from worker.amqp.browse import browse, depth
+from worker.amqp.browse import depth
 from worker.amqp.connection import Broker, connected
 from worker.amqp.publisher import publish_all
 from worker.amqp.topology import Names
@@ -63,7 +64,6 @@ class Demo:
     console: Console = field(default_factory=Console)
     published: int = 0
     waiting: int = 0
-    dead: int = 0
     note: str = ""
     seconds: float = 0.0
 
@@ -106,6 +106,8 @@ class Demo:
         ):
             for exchange, processor in inboxes.items():
                 await _consume(processors, f"{exchange}.inbox", self._received(processor))
+            dead = await processors.channel()  # no prefetch, no acks: dead letters stay in their queue
+            await dead.basic_consume(names.dead, self._died)
             publishing = asyncio.create_task(self._publish(gateway, names.exchange))
             try:
                 with Live(console=self.console, auto_refresh=False) as live:
@@ -113,8 +115,6 @@ class Demo:
             finally:
                 publishing.cancel()
             self.seconds = time.monotonic() - started
-            for letter in await browse(processors, names.dead, 65_535):
-                self.tally.dead(str(letter.headers.get(dead_letter.ERROR_CODE)), letter.body)
 
     async def _publish(self, gateway: AbstractConnection, exchange: str) -> None:
         def lines() -> Iterable[bytes]:
@@ -136,6 +136,10 @@ class Demo:
 
         return received
 
+    async def _died(self, message: DeliveredMessage) -> None:
+        headers = message.header.properties.headers or {}
+        self.tally.dead(str(headers.get(dead_letter.ERROR_CODE)), message.body)
+
     async def _watch(
         self,
         connection: AbstractConnection,
@@ -148,11 +152,10 @@ class Demo:
         moved_at, moved = time.monotonic(), -1
         killed = not self.plan.kill
         while time.monotonic() - started < DEADLINE_SECONDS:
-            self.dead = await depth(connection, names.dead)
             self.waiting = await depth(connection, names.incoming)
             self.seconds = time.monotonic() - started
             live.update(self._picture(), refresh=True)
-            accounted = self.tally.by_processor.total() + self.dead
+            accounted = self.tally.accounted
             if accounted >= self.plan.payments:
                 return
             if worker.returncode is not None:
@@ -178,12 +181,12 @@ class Demo:
         return True
 
     def _picture(self) -> RenderableType:
-        done = self.tally.by_processor.total() + self.dead
+        done = self.tally.accounted
         table = Table("where", "payments", "", box=None, pad_edge=False)
         table.columns[1].justify = "right"
         rows = [("published", self.published), ("waiting in the broker", self.waiting)]
         rows += sorted(self.tally.by_processor.items())
-        rows.append(("dead letters", self.dead))
+        rows.append(("dead letters", self.tally.by_code.total()))
         for name, count in rows:
             table.add_row(
                 name, f"{count:,}", ProgressBar(total=self.plan.payments, completed=count, width=40)
@@ -196,7 +199,10 @@ class Demo:
 
     def _report(self, code: int) -> None:
         tally, out = self.tally, self.console.print
-        where = Table("where they went", "payments", title="Every payment", title_justify="left")
+        out()
+        where = Table(
+            "where they went", "payments", box=SIMPLE_HEAD, title="Every payment", title_justify="left"
+        )
         where.columns[1].justify = "right"
         for processor, count in sorted(tally.by_processor.items()):
             where.add_row(f"dispatched to {processor}", f"{count:,}")
@@ -206,26 +212,20 @@ class Demo:
         where.add_row("published", f"{tally.sent.total():,}", style="bold")
         out(where)
         money = Table(
-            "currency",
-            "sent",
-            "dispatched gross",
-            "fees",
-            "net",
-            "dead-lettered",
-            "difference",
-            title_justify="left",
-            title="Every amount",
+            "", "sent", "= fees", "+ net", "+ dead", "off by", box=SIMPLE_HEAD, title="Every amount"
         )
+        money.title_justify = "left"
         for column in money.columns[1:]:
             column.justify = "right"
         for currency, sums in sorted(tally.money.items()):
-            cells = (sums.sent, sums.gross, sums.fees, sums.net, sums.dead, sums.difference)
-            money.add_row(
-                Text(currency), *(show(cell) for cell in cells), style="red" if sums.difference else ""
-            )
+            cells = (sums.sent, sums.fees, sums.net, sums.dead, sums.difference)
+            money.add_row(Text(currency), *(show(c) for c in cells), style="red" if sums.difference else "")
         out(money)
-        if tally.repeats:
-            out(f"{tally.repeats:,} dispatches came twice: same bytes, same dispatch id, counted once.")
+        if tally.repeats or tally.dead_repeats:
+            out(
+                f"After the kill {tally.repeats:,} dispatches and {tally.dead_repeats:,} dead letters came again:"
+                " same bytes, same dispatch id, counted once."
+            )
         for problem in tally.problems[:10]:
             out(Text(f"problem: {problem}", style="red"))
         rate = tally.accounted / self.seconds if self.seconds else 0

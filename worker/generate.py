@@ -16,10 +16,11 @@ MARKETS: Final = (  # (country, currency, weight, price points)
     ("JP", "JPY", 12, ("120", "250", "610", "1220", "3060")),
     ("BR", "BRL", 8, ("4.90", "9.90", "24.90", "49.90")),
     ("SE", "SEK", 5, ("12.00", "29.00", "59.00", "119.00")),
-    ("KW", "KWD", 3, ("0.305", "1.525", "3.050")),
+    ("KW", "KWD", 1, ("0.305", "1.525", "3.050")),
     ("CH", "CHF", 4, ("1.00", "5.00", "10.00")),
 )
 TYPES: Final = (("card", 70), ("wallet", 24), ("bank_transfer", 6))
+TRANSFER_CURRENCIES: Final = ("USD", "EUR", "GBP", "SEK")
 STUDIOS: Final = ("studio-aurora", "studio-basalt", "studio-cirrus", "studio-dune", "studio-ember")
 NETWORKS: Final = (("visa", "411111"), ("mastercard", "555555"), ("amex", "378282"))
 MICRO_SHARE: Final = 0.08
@@ -46,11 +47,15 @@ def generate(count: int, seed: int, bad_share: float = 0.0) -> Iterator[bytes]:
 def _payment(chance: random.Random, seed: int, number: int) -> dict[str, Any]:
     country, currency, _, prices = chance.choices(MARKETS, [market[2] for market in MARKETS])[0]
     kind = chance.choices([name for name, _ in TYPES], [weight for _, weight in TYPES])[0]
-    value = f"0.{chance.randrange(1, 500):06d}" if chance.random() < MICRO_SHARE else chance.choice(prices)
+    if kind == "bank_transfer" and currency not in TRANSFER_CURRENCIES:
+        kind = "wallet"
+    value = chance.choice(prices)
+    if chance.random() < MICRO_SHARE:
+        kind, value = "wallet", f"0.{chance.randrange(1, 500):04d}"
     created = BASE_TIME + timedelta(milliseconds=37 * number)
     payment: dict[str, Any] = {
         "payment_id": f"pay-{seed}-{number:07d}",
-        "type": "wallet" if value.startswith("0.00") else kind,
+        "type": kind,
         "amount": {"value": value, "currency": currency},
         "merchant_id": chance.choice(STUDIOS),
         "customer_id": f"player-{chance.randrange(1_000_000):06d}",

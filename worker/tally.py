@@ -40,8 +40,10 @@ class Tally:
     by_code: Counter[str] = field(default_factory=Counter)
     money: defaultdict[str, Sums] = field(default_factory=lambda: defaultdict(Sums))
     repeats: int = 0
+    dead_repeats: int = 0
     problems: list[str] = field(default_factory=list)
     _dispatched: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    _dead: Counter[bytes] = field(default_factory=Counter)
     _outstanding: Counter[bytes] = field(default_factory=Counter)
 
     def send(self, body: bytes) -> None:
@@ -78,7 +80,11 @@ class Tally:
         sums.net += net
 
     def dead(self, code: str, body: bytes) -> None:
-        """Count a dead letter; its body must be one that was sent."""
+        """Count a dead letter; its body must be one that was sent, and once more is a repeat."""
+        if self._dead[body] and self._dead[body] >= self.sent[body]:
+            self.dead_repeats += 1
+            return
+        self._dead[body] += 1
         self.by_code[code] += 1
         self._settle(_key(body), f"a dead letter ({code})")
         if body not in self.sent:
@@ -103,7 +109,7 @@ class Tally:
 
     @property
     def balanced(self) -> bool:
-        """Whether every payment is accounted for, once, and every currency's books balance."""
+        """Whether every payment is accounted for and every currency's books balance."""
         return not self.missing and not self.problems and not any(s.difference for s in self.money.values())
 
 
