@@ -8,7 +8,7 @@ from schemas.rules import RuleDocument
 from worker.errors import InvalidMoneyRule, InvalidRules
 from worker.money import ISO_4217, Currency, CurrencyRegistry
 from worker.routing.checks import compile_check
-from worker.routing.conditions import ALWAYS, conjuncts
+from worker.routing.conditions import ALWAYS, disjuncts
 from worker.routing.fees import FeeBook, build_fee_book
 from worker.routing.index import build_index, split_indexable
 from worker.routing.names import Names
@@ -17,6 +17,9 @@ from worker.routing.problems import Path, Problem, Problems, path_text
 from worker.routing.processors import Processor, build_processor
 from worker.routing.routes import Surroundings, build_action, check_defaults
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable, Try
+
+MAX_ALTERNATIVES = 16
+"""Alternatives of one rule that the index knows one by one; beyond that they are checked together."""
 
 
 def compile_rules(document: RuleDocument, version: str, registry: CurrencyRegistry = ISO_4217) -> RuleTable:
@@ -118,12 +121,11 @@ def build_table(
     rules: list[Rule],
 ) -> RuleTable:
     """Return the table of rules that are already checked; the last one is the default."""
-    divided = [split_indexable(conjuncts(rule.condition)) for rule in rules]
-    tries = [
-        Try(rule, tuple(compile_check(part) for part in rest))
-        for rule, (_, rest) in zip(rules, divided, strict=True)
+    divided = [
+        (rule, *split_indexable(term)) for rule in rules for term in disjuncts(rule.condition, MAX_ALTERNATIVES)
     ]
-    index = build_index(tries, [entry for entry, _ in divided], [not one.checks for one in tries])
+    tries = [Try(rule, tuple(compile_check(part) for part in rest)) for rule, _, rest in divided]
+    index = build_index(tries, [entry for _, entry, _ in divided], [not one.checks for one in tries])
     return RuleTable(
         version,
         MappingProxyType(dict(processors)),

@@ -12,10 +12,15 @@ MINUTES_PER_DAY = 24 * 60
 
 
 class Flag(Enum):
-    """A boolean in a payment, kept apart from the integers 0 and 1 that Python holds equal to it."""
+    """Values that are neither text nor an integer.
+
+    Booleans, kept apart from the integers 0 and 1 that Python holds equal to them; and lists, objects and
+    fractions, which are there but equal nothing that a rule can name.
+    """
 
     TRUE = "true"
     FALSE = "false"
+    OTHER = "a list, an object or a fraction"
 
     def __str__(self) -> str:
         return self.value
@@ -134,6 +139,37 @@ class Not:
 
 Condition = Among | Range | Prefix | Suffix | Glob | Bins | Exists | Window | All | Any | Not
 ALWAYS = All(())
+
+
+def disjuncts(condition: Condition, most: int) -> list[tuple[Condition, ...]]:
+    """Return conjunctions of which one holds exactly when the condition does, ``most`` of them at most.
+
+    Alternatives that would make more stay together as one condition. Nothing is left of ``Any(())``.
+    """
+    terms: list[tuple[Condition, ...]] = [()]
+    for part in conjuncts(pushed_down(condition)):
+        choices: list[tuple[Condition, ...]] = [(part,)]
+        if isinstance(part, Any):
+            inner = [term for one in part.parts for term in disjuncts(one, most)]
+            if len(inner) * len(terms) <= most:
+                choices = inner
+        terms = [(*term, *choice) for term in terms for choice in choices]
+    return terms
+
+
+def pushed_down(condition: Condition, *, negate: bool = False) -> Condition:
+    """Return an equal condition in which ``Not`` stands before single tests only."""
+    match condition:
+        case Not(part):
+            return pushed_down(part, negate=not negate)
+        case All(parts):
+            pushed = tuple(pushed_down(part, negate=negate) for part in parts)
+            return Any(pushed) if negate else All(pushed)
+        case Any(parts):
+            pushed = tuple(pushed_down(part, negate=negate) for part in parts)
+            return All(pushed) if negate else Any(pushed)
+        case _:
+            return Not(condition) if negate else condition
 
 
 def conjuncts(condition: Condition) -> tuple[Condition, ...]:

@@ -73,7 +73,7 @@ def _scalar(value: object) -> Value | None:
         return Flag.TRUE if value else Flag.FALSE
     if isinstance(value, str | int):
         return value
-    return None
+    return None if value is None else Flag.OTHER
 
 
 def _metadata(key: str) -> Getter:
@@ -103,7 +103,7 @@ def raw_getter(field: str) -> Getter:
 
 
 def getter(field: str) -> Getter:
-    """Return a reader of the field's comparable value; None means missing, or nothing that compares."""
+    """Return a reader of the field's comparable value; None means missing."""
     root, _, rest = field.partition(".")
     if root == "method":
         walk = _walk(rest.split("."))

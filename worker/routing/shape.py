@@ -64,7 +64,7 @@ def read_document(
 def _without_broken(raw: dict[str, Any], problems: Iterable[Problem]) -> tuple[dict[str, set[str]], set[int]]:
     """Take broken parts out of ``raw``; return the broken names by section, and the rules that are lost.
 
-    An unknown field goes alone, and a rule with a broken route keeps its conditions, so that these are checked.
+    An unknown field goes alone, and a rule with a broken route keeps its conditions to be checked.
     """
     names: dict[str, set[str]] = {}
     lost: set[int] = set()
