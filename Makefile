@@ -1,0 +1,63 @@
+# One command each. Every target does its own set-up; a second run of `make setup` has nothing to do.
+#
+#   PYTHON=/path/to/python3.12 make setup     another Python (3.11 or newer)
+#   RABBITMQ_HOME=/path make test             another RabbitMQ (the folder that holds sbin/rabbitmq-server)
+#   PYTEST_ARGS='-x -k money' make test       part of the tests
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+SETUP := .ci/setup
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/dev $(STAMPS)/rabbitmq ## install Python packages into .venv, and RabbitMQ when it is missing
+
+demo: $(STAMPS)/dev $(STAMPS)/rabbitmq ## stream payments through real workers and account for every one
+	@$(BIN)/payment-worker demo $(DEMO_ARGS)
+
+test: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON Schemas
+	@$(SETUP) step "ruff check" $(BIN)/ruff check .
+	@$(SETUP) step "ruff format" $(BIN)/ruff format --check .
+	@$(SETUP) step "mypy" $(BIN)/mypy
+	@$(SETUP) step "import-linter" $(BIN)/lint-imports
+	@$(SETUP) step "JSON Schemas" $(BIN)/python -m schemas.export --check
+
+bench: $(STAMPS)/bench $(STAMPS)/rabbitmq ## measure throughput and rewrite the tables in benchmarks/results
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean: ## remove what make made; installed system packages stay
+	@rm -rf $(VENV) $(STAMPS) build dist demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(SETUP) venv $(VENV)
+
+$(STAMPS)/dev: pyproject.toml constraints.txt | $(BIN)/python
+	@$(SETUP) packages $(VENV) dev
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/bench: $(STAMPS)/dev
+	@$(SETUP) packages $(VENV) dev,bench
+	@touch $@
+
+# Asked every time, since RabbitMQ may go or come between two runs; the answer takes milliseconds.
+.PHONY: $(STAMPS)/rabbitmq
+$(STAMPS)/rabbitmq:
+	@$(SETUP) rabbitmq
