@@ -99,18 +99,23 @@ class LocalBroker:
     def start(self, timeout_seconds: float = _START_TIMEOUT_SECONDS) -> None:
         """Return once the node accepts logins (4-7 s); a running node is left alone.
 
-        Raises LocalBrokerFailed with the last log lines when it ends or is not ready in time.
+        Raises LocalBrokerFailed with the last log lines when it ends or is not ready in time; a first start
+        that fails leaves nothing behind.
         """
         if self.pid is not None:
             return
+        first = self._layout is None
         try:
-            if self._layout is None:
+            if first:
                 self._open()
             self._launch()
             self._wait_until_ready(timeout_seconds)
             self._enable_feature_flags()
         except BaseException:
-            self.kill()
+            if first:
+                self.close()
+            else:
+                self.kill()
             raise
 
     def stop(self) -> None:
@@ -125,8 +130,8 @@ class LocalBroker:
     def kill(self) -> None:
         """End the node by SIGKILL, as a crash would; data and ports stay.
 
-        RabbitMQ writes down within about a second which quorum queues exist: call ``flush`` first where one was
-        declared just before, or that queue comes back dead.
+        RabbitMQ takes about a second to write down which quorum queues exist: ``flush`` first when one was
+        just declared, or that queue comes back dead.
         """
         if self._node is None:
             return
@@ -187,11 +192,7 @@ class LocalBroker:
         return done.stdout
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
+        self.start()
         return self
 
     def __exit__(
