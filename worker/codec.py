@@ -57,8 +57,6 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
         )
     _check_content(content_type, content_encoding)
     document = _parse(body)
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
-        _check_depth(document)
     if b"\\" in body or body.count(b'"') != orjson.dumps(document).count(b'"'):
         _check_duplicates(body)
     try:
@@ -111,6 +109,8 @@ def _parse(body: bytes) -> dict[str, Any]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         _refuse_unparsed(body, error)
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check_depth(document)
     if not isinstance(document, dict):
         raise MalformedMessage(
             f"the body is a JSON {_json_type(document)}; expected one payment as an object"
@@ -136,7 +136,7 @@ def _refuse_unparsed(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
     ) from None
 
 
-def _check_depth(document: dict[str, Any]) -> None:
+def _check_depth(document: object) -> None:
     level: list[Any] = [document]
     for _ in range(MAX_DEPTH):
         level = [

@@ -223,7 +223,7 @@ class Demo:
         out(money)
         if tally.repeats or tally.dead_repeats:
             out(
-                f"After the kill {tally.repeats:,} dispatches and {tally.dead_repeats:,} dead letters came again:"
+                f"{tally.repeats:,} dispatches and {tally.dead_repeats:,} dead letters came again:"
                 " same bytes, same dispatch id, counted once."
             )
         for problem in tally.problems[:10]:

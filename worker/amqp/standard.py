@@ -5,11 +5,12 @@ does not stop acknowledgements.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Final, Self
 
 import aio_pika
 from aiormq.abc import DeliveredMessage
@@ -20,6 +21,8 @@ from worker.amqp.connection import Broker, connect, open_channel, return_reason,
 from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
 from worker.amqp.watermark import Watermark
 from worker.errors import BrokerUnavailable, PublishRefused, Unroutable
+
+CLOSE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -168,7 +171,10 @@ class StandardLane:
 
     async def settle(self, tags: Iterable[int]) -> None:
         """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""
-        for tag, multiple in self._watermark.settle(tags):
+        await self._acknowledge(self._watermark.settle(tags))
+
+    async def _acknowledge(self, acks: Iterable[tuple[int, bool]]) -> None:
+        for tag, multiple in acks:
             if self._ended is None:
                 try:
                     await self._consumer.basic_ack(tag, multiple=multiple, wait=False)
@@ -187,7 +193,11 @@ class StandardLane:
         self._wake.set()
 
     async def close(self) -> None:
-        """See ``Lane.close``."""
+        """See ``Lane.close``. The channel's own close comes after the acks, so the broker has seen them."""
+        if self._ended is None:
+            await self._acknowledge(self._watermark.flush())
+            with contextlib.suppress(AMQPError, ChannelInvalidStateError, OSError, TimeoutError):
+                await asyncio.wait_for(self._consumer.close(), CLOSE_SECONDS)
         self._end("the lane is closed")
         for connection in self._connections:
             await connection.close()

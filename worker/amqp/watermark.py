@@ -35,9 +35,14 @@ class Watermark:
         if highest:
             acks.append((highest, True))
         if len(self._above) > self.patience:
-            acks += [(tag, False) for tag in sorted(self._above)]
-            self._acked_above |= self._above
-            self._above.clear()
+            acks += self.flush()
+        return acks
+
+    def flush(self) -> list[tuple[int, bool]]:
+        """Return acks for everything settled that still waits for a gap to close."""
+        acks = [(tag, False) for tag in sorted(self._above)]
+        self._acked_above |= self._above
+        self._above.clear()
         return acks
 
     def _advance(self) -> int:

@@ -1,0 +1,142 @@
+"""A broker and a lane in memory, for tests of the pipeline. It passes the conformance suite of real lanes."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
+from worker.amqp.watermark import Watermark
+from worker.errors import BrokerUnavailable
+
+
+@dataclass
+class Stored:
+    """A message in a queue."""
+
+    body: bytes
+    properties: Properties
+    exchange: str
+    routing_key: str
+    redelivered: bool = False
+
+
+@dataclass
+class MemoryBroker:
+    """Queues, and exchanges bound to one queue each; a bound queue may be full."""
+
+    queues: dict[str, deque[Stored]] = field(default_factory=dict)
+    bindings: dict[str, str | None] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
+
+    def publish(self, outgoing: Outgoing) -> Confirmation:
+        """Route one publish as a broker would; a missing exchange is an error of the channel."""
+        if outgoing.exchange not in self.bindings:
+            return Unknown(f"no exchange {outgoing.exchange}")
+        queue = self.bindings[outgoing.exchange]
+        if queue is None:
+            return Refused("unroutable", "NO_ROUTE")
+        if queue in self.full:
+            return Refused("publish_refused", "nack")
+        stored = Stored(outgoing.body, outgoing.properties, outgoing.exchange, outgoing.routing_key)
+        self.queues.setdefault(queue, deque()).append(stored)
+        return CONFIRMED
+
+
+@dataclass
+class MemoryDelivery:
+    """A delivery of the memory lane."""
+
+    tag: int
+    stored: Stored
+
+    @property
+    def body(self) -> bytes:
+        return self.stored.body
+
+    @property
+    def exchange(self) -> str:
+        return self.stored.exchange
+
+    @property
+    def routing_key(self) -> str:
+        return self.stored.routing_key
+
+    @property
+    def redelivered(self) -> bool:
+        return self.stored.redelivered
+
+    @property
+    def properties(self) -> Properties:
+        return self.stored.properties
+
+
+class MemoryLane:
+    """A lane on a MemoryBroker."""
+
+    def __init__(self, broker: MemoryBroker, queue: str, prefetch: int) -> None:
+        self.broker, self.queue, self.prefetch = broker, queue, prefetch
+        self.unacked: dict[int, Stored] = {}
+        self.ended: str | None = None
+        self.stopped = False
+        self.sent: list[Outgoing] = []
+        self._next_tag = 0
+        self._watermark = Watermark(patience=max(1, prefetch // 4))
+
+    def end(self, reason: str) -> None:
+        """Break the lane as a lost connection does: unacked messages go back to their queue."""
+        if self.ended is None:
+            self.ended = reason
+            for tag in sorted(self.unacked, reverse=True):
+                self.unacked[tag].redelivered = True
+                self.broker.queues[self.queue].appendleft(self.unacked[tag])
+            self.unacked.clear()
+
+    async def take(self, max_deliveries: int) -> Sequence[MemoryDelivery]:
+        while True:
+            if self.ended is not None:
+                raise BrokerUnavailable(self.ended)
+            waiting = self.broker.queues.setdefault(self.queue, deque())
+            room = min(max_deliveries, self.prefetch - len(self.unacked), len(waiting))
+            if room > 0 and not self.stopped:
+                return [self._deliver(waiting.popleft()) for _ in range(room)]
+            if self.stopped:
+                return []
+            await asyncio.sleep(0.001)
+
+    def _deliver(self, stored: Stored) -> MemoryDelivery:
+        self._next_tag += 1
+        self.unacked[self._next_tag] = stored
+        return MemoryDelivery(self._next_tag, stored)
+
+    async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.end("a send was cancelled")
+            raise
+        confirmations: list[Confirmation] = []
+        for outgoing in batch:
+            if self.ended is not None:
+                confirmations.append(Unknown(self.ended))
+                continue
+            self.sent.append(outgoing)
+            confirmation = self.broker.publish(outgoing)
+            if isinstance(confirmation, Unknown):
+                self.end(confirmation.reason)
+            confirmations.append(confirmation)
+        return confirmations
+
+    async def settle(self, tags: Iterable[int]) -> None:
+        for tag, multiple in self._watermark.settle(tags):
+            if self.ended is None:
+                for acked in [t for t in self.unacked if t == tag or (multiple and t <= tag)]:
+                    del self.unacked[acked]
+
+    async def stop_intake(self) -> None:
+        self.stopped = True
+
+    async def close(self) -> None:
+        for tag, _ in self._watermark.flush():
+            self.unacked.pop(tag, None)
+        self.end("the lane is closed")

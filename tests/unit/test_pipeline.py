@@ -1,0 +1,343 @@
+"""The pipeline on a broker in memory: every payment ends in exactly one place, and is settled after it."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas import dead_letter as headers
+from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
+from tests.support.payments import NOW, body, rule_table
+from worker.amqp.lane import Properties
+from worker.envelope import Envelopes
+from worker.errors import BrokerUnavailable, InvariantViolation
+from worker.pipeline import Limits, Pipeline
+from worker.planning import Planner
+from worker.retry import RetryPolicy
+from worker.telemetry.logs import get_log
+from worker.telemetry.tracing import PassingTracer
+
+SOON = 10.0
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Stage:
+    """A memory broker laid out like the real topology, and pipelines on it."""
+
+    def __init__(self, in_process_seconds: float = 0.0, steps: tuple[float, ...] = (1.0, 5.0)) -> None:
+        bindings = {"in": "in", "alpha": "alpha", "beta": "beta", "dead": "dead"}
+        self.broker = MemoryBroker(
+            bindings={**bindings, **{f"delay.{step:g}": f"delay.{step:g}" for step in steps}}
+        )
+        for queue in self.broker.bindings.values():
+            self.broker.queues[str(queue)] = deque()
+        self.policy = RetryPolicy(in_process_seconds, steps)
+        self.planner: Any = Planner(rule_table())
+        self.ids = itertools.count(1)
+        self.lane = MemoryLane(self.broker, "in", prefetch=50)
+        self.pipeline = self.make()
+
+    def make(self) -> Pipeline:
+        return Pipeline(
+            lane=self.lane,
+            planner=self.planner,
+            envelopes=Envelopes(lambda: f"m-{next(self.ids)}", "dead", "in"),
+            policy=self.policy,
+            tracer=PassingTracer(),
+            log=get_log(),
+            limits=Limits(max_batch=10, max_message_bytes=10_000),
+            now=lambda: NOW,
+            clock=asyncio.get_running_loop().time,
+            delay_exchange=lambda seconds: f"delay.{seconds:g}",
+            queue="in",
+        )
+
+    def put(self, message: bytes, redelivered: bool = False, **properties: Any) -> None:
+        self.broker.queues["in"].append(
+            Stored(message, Properties(**properties), "payments", "card.eur", redelivered)
+        )
+
+    def queue(self, name: str) -> list[Stored]:
+        return list(self.broker.queues[name])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the pipeline meanwhile; leave when it has drained."""
+        task = asyncio.ensure_future(self.pipeline.run())
+        try:
+            yield
+            await self.lane.stop_intake()
+            await asyncio.wait_for(task, SOON)
+        finally:
+            task.cancel()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(SOON):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def drain(self, count: int) -> None:
+        """Run until so many payments have an outcome, and check that nothing stays unsettled."""
+        async with self.running():
+            await self.until(lambda: self.pipeline.counts.total() >= count)
+        assert not self.lane.unacked
+
+
+async def test_dispatches_to_the_first_candidate() -> None:
+    """A good payment reaches its processor once, with its fees, and is settled."""
+    stage = Stage()
+    stage.put(body(), headers={"traceparent": TRACEPARENT})
+    await stage.drain(1)
+    (sent,) = stage.queue("alpha")
+    dispatch = orjson.loads(sent.body)
+    assert dispatch["net"] == {"value": "9.46", "currency": "EUR"}
+    assert sent.routing_key == "card.eur"
+    assert sent.properties.correlation_id == "pay-1"
+    assert sent.properties.headers["traceparent"] == TRACEPARENT
+    assert sent.properties.headers["dispatch-id"] == dispatch["dispatch_id"]
+    assert stage.pipeline.counts == {"dispatched": 1}
+
+
+async def test_batches_keep_payments_apart() -> None:
+    """Good and bad payments of one batch each have their own fate."""
+    stage = Stage()
+    for number in range(30):
+        stage.put(b"broken" if number % 3 == 0 else body(payment_id=f"p{number}"))
+    await stage.drain(30)
+    ids = [orjson.loads(sent.body)["payment_id"] for sent in stage.queue("alpha")]
+    assert sorted(ids) == sorted(f"p{n}" for n in range(30) if n % 3)
+    assert len(stage.queue("dead")) == 10
+
+
+async def test_a_dead_letter_keeps_the_message() -> None:
+    """Body and the producer's headers and properties stay; the worker's headers say why and since when."""
+    stage = Stage()
+    stage.put(
+        b'{"payment_id":"pay-9"}',
+        headers={
+            "traceparent": TRACEPARENT,
+            "tenant": "t1",
+            "x-death": [{"count": 1}],
+            "x-first-death-queue": "q",
+        },
+        content_type="application/json",
+        message_id="theirs",
+        expiration="60000",
+        reply_to="answers",
+    )
+    await stage.drain(1)
+    (dead,) = stage.queue("dead")
+    assert dead.body == b'{"payment_id":"pay-9"}'
+    assert dead.routing_key == "invalid_payment"
+    properties = dead.properties
+    assert (properties.reply_to, properties.expiration) == ("answers", None)
+    assert properties.message_id != "theirs"
+    found = dict(properties.headers)
+    assert found.pop(headers.ERROR_MESSAGE).startswith("type: field required")
+    assert orjson.loads(found.pop(headers.ATTEMPTS)) == [
+        {"attempt": 1, "at": "2026-11-24T12:00:00.000Z", "code": "invalid_payment"}
+    ]
+    assert found == {
+        "tenant": "t1",
+        "traceparent": TRACEPARENT,
+        headers.ERROR_CODE: "invalid_payment",
+        headers.PAYMENT_ID: "pay-9",
+        headers.ATTEMPT: 1,
+        headers.FIRST_SEEN: "2026-11-24T12:00:00.000Z",
+        headers.DEAD_AT: "2026-11-24T12:00:00.000Z",
+        headers.EXCHANGE: "payments",
+        headers.ROUTING_KEY: "card.eur",
+        headers.MESSAGE_ID: "theirs",
+        headers.EXPIRATION: "60000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("currency", "code"),
+    [("GBP", "held"), ("CHF", "no_francs"), ("SEK", "no_route"), ("EUX", "unknown_currency")],
+)
+async def test_rules_end_payments_by_name(currency: str, code: str) -> None:
+    """What the rules hold, reject or do not cover is dead-lettered with its code."""
+    stage = Stage()
+    stage.put(body(currency=currency))
+    await stage.drain(1)
+    assert stage.queue("dead")[0].properties.headers[headers.ERROR_CODE] == code
+
+
+async def test_a_definite_refusal_gives_the_next_candidate_the_payment() -> None:
+    """The fallback takes over at once, as attempt 2 under a dispatch id of its own."""
+    stage = Stage()
+    stage.broker.bindings["alpha"] = None
+    stage.put(body())
+    await stage.drain(1)
+    dispatch = orjson.loads(stage.queue("beta")[0].body)
+    assert (dispatch["processor"], dispatch["attempt"]) == ("beta", 2)
+
+
+async def test_a_redelivered_payment_stays_with_its_first_candidate() -> None:
+    """An earlier dispatch may have arrived unseen, so no other processor may have it: it waits."""
+    stage = Stage()
+    stage.broker.bindings["alpha"] = None
+    stage.put(body(), redelivered=True)
+    await stage.drain(1)
+    assert not stage.queue("beta")
+    (delayed,) = stage.queue("delay.1")
+    assert delayed.properties.headers[headers.PINNED] is True
+
+    back = Stage()
+    back.broker.bindings["alpha"] = None
+    back.put(delayed.body, headers=delayed.properties.headers)
+    await back.drain(1)
+    assert not back.queue("beta")
+
+
+async def test_refused_everywhere_is_tried_again_in_process() -> None:
+    """A processor that comes back within the in-process time costs no delay."""
+    stage = Stage(in_process_seconds=SOON)
+    stage.broker.bindings["beta"] = None
+    stage.put(body(currency="USD"))
+    async with stage.running():
+        await stage.until(lambda: len(stage.lane.sent) >= 2)
+        stage.broker.bindings["beta"] = "beta"
+        await stage.until(lambda: stage.pipeline.counts.total())
+    assert stage.pipeline.counts == {"dispatched": 1}
+
+
+async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
+    """Each delay counts the attempt; after the last one the dead letter lists them all."""
+    stage = Stage()
+    stage.broker.bindings["beta"] = None
+    stage.put(body(currency="USD"), headers={"tenant": "t1"}, message_id="theirs")
+    await stage.drain(1)
+    for attempt, queue in ((2, "delay.1"), (3, "delay.5")):
+        (delayed,) = stage.queue(queue)
+        assert delayed.routing_key == "in"
+        assert delayed.body == body(currency="USD")
+        assert delayed.properties.headers[headers.ATTEMPT] == attempt
+        stage.broker.queues[queue].clear()
+        stage.lane = MemoryLane(stage.broker, "in", 50)
+        stage.pipeline = stage.make()
+        stage.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
+        await stage.drain(1)
+    (dead,) = stage.queue("dead")
+    found = dead.properties.headers
+    assert found[headers.ERROR_CODE] == "retries_exhausted"
+    attempts = orjson.loads(found[headers.ATTEMPTS])
+    assert [(a["attempt"], a["code"], a["processor"]) for a in attempts] == [
+        (1, "unroutable", "beta"), (2, "unroutable", "beta"), (3, "unroutable", "beta"),
+    ]  # fmt: skip
+    assert (found[headers.EXCHANGE], found[headers.ROUTING_KEY]) == ("payments", "card.eur")
+    assert (found["tenant"], found[headers.MESSAGE_ID]) == ("t1", "theirs")
+
+
+@pytest.mark.parametrize("attempt", [0, -1, True, "2", 10**6, None])
+def test_a_forged_attempt_header_counts_as_the_first(attempt: object) -> None:
+    """Only what the worker itself could have written is believed."""
+    from worker.envelope import read_arrival
+
+    lane = MemoryLane(MemoryBroker(queues={"in": deque()}), "in", 1)
+    stored = Stored(b"x", Properties(headers={headers.ATTEMPT: attempt, headers.ATTEMPTS: "{"}), "e", "k")
+    arrival = read_arrival(lane._deliver(stored))
+    assert (arrival.attempt, arrival.attempts) == (1, ())
+
+
+async def test_an_unknown_outcome_releases_the_payment() -> None:
+    """It is left unacknowledged, goes to no other processor, and the session ends."""
+    stage = Stage()
+    del stage.broker.bindings["alpha"]
+    stage.put(body())
+    with pytest.raises(BrokerUnavailable):
+        await asyncio.wait_for(stage.pipeline.run(), SOON)
+    assert stage.pipeline.counts == {"released": 1}
+    assert not stage.queue("beta")
+    assert stage.queue("in")[0].redelivered
+
+
+async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays unsettled and is tried again with growing waits until the queue takes it."""
+    monkeypatch.setattr("worker.pipeline.HELD_BACK_SECONDS", (0.01, 0.05))
+    stage = Stage()
+    stage.broker.full.add("dead")
+    stage.put(b"broken")
+    async with stage.running():
+        await stage.until(lambda: len(stage.lane.sent) >= 3)
+        assert stage.lane.unacked
+        stage.broker.full.clear()
+        await stage.until(lambda: stage.pipeline.counts.total())
+    assert len(stage.queue("dead")) == 1
+    assert not stage.lane.unacked
+
+
+async def test_a_waiting_payment_is_released_when_the_session_ends() -> None:
+    """A retry that waits does not keep an ended session alive."""
+    stage = Stage()
+    stage.broker.full.add("dead")
+    stage.put(b"broken")
+    run = asyncio.ensure_future(stage.pipeline.run())
+    await stage.until(lambda: stage.lane.sent)
+    stage.lane.end("cut")
+    with pytest.raises(BrokerUnavailable, match="cut"):
+        await asyncio.wait_for(run, 2)
+    assert len(stage.queue("in")) == 1
+
+
+class Exploding:
+    """A planner that fails for one payment."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.planner = error, Planner(rule_table())
+
+    def plan(self, decoded: Any, now: Any) -> Any:
+        if decoded.payment.payment_id == "boom":
+            raise self.error
+        return self.planner.plan(decoded, now)
+
+
+async def test_a_bug_costs_its_own_payment_only() -> None:
+    """An exception nobody expected is dead-lettered as internal_error; the neighbours go on."""
+    stage = Stage()
+    stage.planner = Exploding(ZeroDivisionError("x"))
+    stage.pipeline = stage.make()
+    for name in ("a", "boom", "b"):
+        stage.put(body(payment_id=name))
+    await stage.drain(3)
+    assert stage.pipeline.counts == {"dispatched": 2, "dead_lettered": 1}
+    assert stage.queue("dead")[0].properties.headers[headers.ERROR_CODE] == "internal_error"
+
+
+async def test_a_broken_invariant_stops_the_worker() -> None:
+    """The payment is dead-lettered, nothing more is taken, and the violation comes out."""
+    stage = Stage()
+    stage.planner = Exploding(InvariantViolation("books"))
+    stage.pipeline = stage.make()
+    stage.put(body(payment_id="boom"))
+    with pytest.raises(InvariantViolation, match="books"):
+        await asyncio.wait_for(stage.pipeline.run(), SOON)
+    assert len(stage.queue("dead")) == 1
+    stage.put(body())
+    assert len(stage.queue("in")) == 1
+
+
+async def test_every_publish_has_a_message_id_of_its_own() -> None:
+    """Returns are matched by message id, so no two publishes may share one."""
+    stage = Stage(in_process_seconds=0.05)
+    stage.broker.bindings["alpha"] = stage.broker.bindings["beta"] = None
+    for number in range(20):
+        stage.put(body(payment_id=f"p{number}"), message_id="same")
+    await stage.drain(20)
+    ids = [sent.properties.message_id for sent in stage.lane.sent]
+    assert len(ids) > 40
+    assert len(set(ids)) == len(ids)
+
+
+async def test_headers_too_large_to_pass_on_are_left_behind() -> None:
+    """A dead letter must fit into the broker's frames, whatever a producer sent."""
+    stage = Stage()
+    stage.put(b"broken", headers={"huge": "x" * 60_000})
+    await stage.drain(1)
+    assert "huge" not in stage.queue("dead")[0].properties.headers

@@ -1,0 +1,80 @@
+"""Settings: read once, frozen, and clear about what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.errors import InvalidSettings
+from worker.settings import load_settings, tracing_exporter
+
+
+def test_defaults_are_enough() -> None:
+    """Without any variable the worker has settings."""
+    settings = load_settings()
+    assert settings.delay_steps == (1, 5, 30, 120, 600, 3600)
+    assert settings.rules == (Path("routing_rules"),)
+
+
+def test_variables_and_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are separated by commas, durations have units, and an option wins over its variable."""
+    monkeypatch.setenv("PAYMENT_WORKER_DELAY_STEPS", "250ms, 2s,1m")
+    monkeypatch.setenv("PAYMENT_WORKER_RULES", "a.yaml,b")
+    monkeypatch.setenv("PAYMENT_WORKER_PREFETCH", "7")
+    settings = load_settings(prefetch=9, processes=None)
+    assert settings.delay_steps == (0.25, 2, 60)
+    assert settings.rules == (Path("a.yaml"), Path("b"))
+    assert (settings.prefetch, settings.processes) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PREFETCH", "0", "--prefetch or PAYMENT_WORKER_PREFETCH: .*greater than or equal to 1"),
+        ("DELAY_STEPS", "5s,1s", "delays rise"),
+        ("DELAY_STEPS", "soon", "'soon' is not a duration"),
+        ("AMQP_URL", "http://localhost", "expected amqp://"),
+        ("TOPOLOGY", "guess", "'declare' or 'verify'"),
+        ("PREFECH", "5", "PAYMENT_WORKER_PREFECH is not a setting; did you mean PAYMENT_WORKER_PREFETCH?"),
+    ],
+)
+def test_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    """The error says which option or variable it is and what was expected."""
+    monkeypatch.setenv(f"PAYMENT_WORKER_{name}", value)
+    with pytest.raises(InvalidSettings, match=message):
+        load_settings()
+
+
+def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the settings' repr, nor the broker's address, nor an error repeats it."""
+    settings = load_settings(amqp_url="amqp://user:hunter2@host/")
+    assert "hunter2" not in repr(settings)
+    assert settings.broker == "amqp://user@host/"
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(amqp_url="http://user:hunter2@host/")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "exporter"),
+    [
+        ({}, "none"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "otlp"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "console"),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "none"),
+        ({"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"}, "none"),
+    ],
+)
+def test_tracing_follows_the_standard_variables(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], exporter: str
+) -> None:
+    """Spans are exported when OTEL_* says so, and only then."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert tracing_exporter() == exporter
+
+
+def test_an_exporter_we_lack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unsupported exporter stops the start instead of losing every span."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+    with pytest.raises(InvalidSettings, match="zipkin"):
+        tracing_exporter()
