@@ -122,7 +122,9 @@ def build_table(
 ) -> RuleTable:
     """Return the table of rules that are already checked; the last one is the default."""
     divided = [
-        (rule, *split_indexable(term)) for rule in rules for term in disjuncts(rule.condition, MAX_ALTERNATIVES)
+        (rule, *split_indexable(term))
+        for rule in rules
+        for term in disjuncts(rule.condition, MAX_ALTERNATIVES)
     ]
     tries = [Try(rule, tuple(compile_check(part) for part in rest)) for rule, _, rest in divided]
     index = build_index(tries, [entry for _, entry, _ in divided], [not one.checks for one in tries])

@@ -115,3 +115,8 @@ def getter(field: str) -> Getter:
     if field == "amount":
         return lambda payment: amount_units(payment.amount.value)
     return raw_getter(field)
+
+
+def moment_text(moment: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC."""
+    return (EPOCH + moment * MICROSECOND).isoformat().replace("+00:00", "Z")

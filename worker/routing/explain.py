@@ -1,0 +1,153 @@
+"""Why a payment goes where it goes: each rule tried, what failed first, who was skipped, what it costs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any as Anything
+
+from schemas.payment import Payment
+from worker.errors import WorkerError
+from worker.money import Amount, Charge, parse_units
+from worker.routing.actions import cost_of
+from worker.routing.checks import compile_check
+from worker.routing.conditions import (
+    All,
+    Among,
+    Any,
+    Bins,
+    Condition,
+    Exists,
+    Glob,
+    Not,
+    Prefix,
+    Range,
+    Suffix,
+    Window,
+)
+from worker.routing.decision import Decision, Routed
+from worker.routing.describe import describe
+from worker.routing.fields import amount_units, raw_getter
+from worker.routing.processors import Processor
+from worker.routing.table import Rule, RuleTable
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first condition of a rule that did not hold, and what the payment had instead."""
+
+    condition: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rule that was tried; the one without a failure decided."""
+
+    rule: str
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateCost:
+    """What a candidate charges for the payment in its currency, or None where it does not say."""
+
+    processor: str
+    cost: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision with everything that led to it. ``charge`` has the rounding trail."""
+
+    rules_version: str
+    now: datetime
+    trials: tuple[Trial, ...]
+    decision: Decision
+    conditions: str
+    charge: Charge | None
+    charge_error: str | None
+    costs: tuple[CandidateCost, ...]
+
+
+def explain(table: RuleTable, payment: Payment, now: datetime) -> Explanation:
+    """Return why the table decides as it does; the decision is the one that ``route`` gives."""
+    amount = amount_units(payment.amount.value)
+    trials: list[Trial] = []
+    decider = table.rules[-1]
+    for rule in table.rules:
+        failure = first_failure(rule.condition, payment, amount, now)
+        trials.append(Trial(rule.name, failure))
+        if failure is None:
+            decider = rule
+            break
+    return _explanation(table, payment, now, trials, decider, amount)
+
+
+def _explanation(
+    table: RuleTable, payment: Payment, now: datetime, trials: list[Trial], decider: Rule, amount: int
+) -> Explanation:
+    decision = decider.action.decide(payment, amount)
+    charge: Charge | None = None
+    error: str | None = None
+    costs: tuple[CandidateCost, ...] = ()
+    if isinstance(decision, Routed):
+        costs = tuple(_cost(one, payment) for one in decision.candidates)
+        if decision.fees is not None:
+            try:
+                units, scale = parse_units(payment.amount.value)
+                charge = decision.fees.explain(Amount(units, scale, decision.fees.currency))
+            except WorkerError as problem:
+                error = str(problem)
+    conditions = describe(decider.condition)
+    return Explanation(table.version, now, tuple(trials), decision, conditions, charge, error, costs)
+
+
+def _cost(processor: Processor, payment: Payment) -> CandidateCost:
+    compiled = processor.cost.in_currency(payment.amount.currency) if processor.cost else None
+    if compiled is None:
+        return CandidateCost(processor.name, None)
+    minor, unknown = cost_of(processor, payment.amount.currency, payment.amount.value)
+    return CandidateCost(processor.name, None if unknown else minor_text(minor, compiled.currency.exponent))
+
+
+def minor_text(minor: int, exponent: int) -> str:
+    """Return minor units as decimal text."""
+    whole, fraction = divmod(abs(minor), 10**exponent)
+    return f"{'-' if minor < 0 else ''}{whole}" + (f".{fraction:0{exponent}}" if exponent else "")
+
+
+def first_failure(condition: Condition, payment: Payment, amount: int, now: datetime) -> Failure | None:
+    """Return the first part of a condition that does not hold with the payment's own value, or None."""
+    if isinstance(condition, All):
+        for part in condition.parts:
+            failure = first_failure(part, payment, amount, now)
+            if failure is not None:
+                return failure
+        return None
+    if compile_check(condition)(payment, amount, now):
+        return None
+    return Failure(describe(condition), actual(condition, payment, now))
+
+
+def actual(condition: Condition, payment: Payment, now: datetime) -> str:
+    """Return what the payment has where the condition looks."""
+    match condition:
+        case Window():
+            local = now.astimezone(condition.zone)
+            return f"it is {local:%a %Y-%m-%d %H:%M} in {condition.zone_name}"
+        case Not(part):
+            return actual(part, payment, now)
+        case Any(parts) | All(parts):
+            return (
+                "; ".join(dict.fromkeys(actual(part, payment, now) for part in parts)) or "nothing could hold"
+            )
+        case Among() | Range() | Prefix() | Suffix() | Glob() | Bins() | Exists():
+            return f"{condition.field} is {_shown(raw_getter(condition.field)(payment))}"
+
+
+def _shown(value: Anything) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
