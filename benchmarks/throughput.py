@@ -1,0 +1,122 @@
+"""How many payments a second does one worker process move, beside relays that do no work at all?
+
+Usage: python -m benchmarks.throughput [--quick]
+"""
+
+import argparse
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import aiormq
+
+from benchmarks.harness import Contestant, declare, fsync_ms, machine, run_round, write_results
+from worker.generate import generate
+from worker.local_broker import LocalBroker
+from worker.rules_file import load_rules
+from worker.session import prepare_topology
+from worker.settings import load_settings
+
+HERE = Path(__file__).parent
+RULES = HERE.parent / "routing_rules"
+PREFETCH = 500
+
+
+def build_c_relay(folder: Path) -> Path | None:
+    """Compile the C relay where a compiler and librabbitmq are installed."""
+    compiler = shutil.which("cc")
+    target = folder / "relay"
+    if compiler is None:
+        return None
+    built = subprocess.run(
+        [compiler, "-O2", str(HERE / "relays/relay.c"), "-o", str(target), "-lrabbitmq"],
+        capture_output=True,
+        check=False,
+    )
+    return target if built.returncode == 0 else None
+
+
+async def measure(url: str, port: int, c_relay: Path | None, count: int, rounds: int) -> list[Contestant]:
+    """Interleave the contestants' rounds."""
+    settings = load_settings(amqp_url=url, rules=(RULES,), prefetch=PREFETCH)
+    table = load_rules(settings.rules)
+    await prepare_topology(settings, table)
+    connection = await aiormq.connect(url)
+    await declare(connection, "bench.out", "bench.out")
+    await declare(connection, "bench.in", "bench.in")
+    relay_arguments = ["bench.in", "bench.out", str(count), str(PREFETCH)]
+    python = [sys.executable]
+    contestants = []
+    if c_relay is not None:
+        command = [str(c_relay), str(port), *relay_arguments]
+        contestants.append(Contestant("C relay, no work", lambda: command, "bench.in", ["bench.out"]))
+    bare = [*python, str(HERE / "relays/aiormq_relay.py"), url, *relay_arguments]
+    contestants.append(Contestant("bare aiormq relay, no work", lambda: bare, "bench.in", ["bench.out"]))
+    worker = [
+        *python,
+        "-m",
+        "worker",
+        "run",
+        "--amqp-url",
+        url,
+        "--rules",
+        str(RULES),
+        "--prefetch",
+        str(PREFETCH),
+    ]
+    inboxes = [f"{p.exchange}.inbox" for p in table.processors.values()]
+    contestants.append(
+        Contestant("payment-worker, 1 process", lambda: worker, f"{settings.prefix}.incoming", inboxes)
+    )
+    bodies = list(_routable(count))
+    for number in range(rounds):
+        for contestant in contestants:
+            contestant.rounds.append(await run_round(connection, contestant, bodies))
+            print(
+                f"round {number + 1} of {rounds}: {contestant.name}: {contestant.rounds[-1].messages_per_second:,.0f}/s"
+            )
+    await connection.close()
+    return contestants
+
+
+def _routable(count: int) -> list[bytes]:
+    """Payments that the default rules dispatch, every one."""
+    bodies = (body for body in generate(2 * count, seed=1) if b'"KWD"' not in body)
+    return [body for body, _ in zip(bodies, range(count), strict=False)]
+
+
+def main(arguments: list[str]) -> None:
+    """Run it and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few messages, two rounds")
+    options = parser.parse_args(arguments)
+    count, rounds = (6_000, 2) if options.quick else (30_000, 5)
+    with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
+        c_relay = build_c_relay(Path(folder))
+        if c_relay is None:
+            print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
+        fsync = fsync_ms(broker.folder)
+        contestants = asyncio.run(measure(broker.url, broker.port, c_relay, count, rounds))
+    size = sum(map(len, _routable(1000))) / 1000
+    notes = [
+        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node on the same cores, quorum queues,",
+        f"persistent messages of {size:.0f} bytes, confirms and mandatory on, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds,",
+        "contestants interleaved. The worker validates, routes by `routing_rules/default.yaml`, charges fees and traces (unsampled).",
+        "`python -m benchmarks.throughput`" + (" --quick" if options.quick else ""),
+    ]
+    print(
+        write_results(
+            "throughput",
+            "One payment a message, one process",
+            notes,
+            contestants,
+            "bare aiormq relay, no work",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
