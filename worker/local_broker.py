@@ -263,6 +263,7 @@ class LocalBroker:
             self._node = subprocess.Popen(  # noqa: S603 - RabbitMQ's own program, without a shell
                 [str(self._installation.server)],
                 env=layout.environment(),
+                cwd=layout.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -288,9 +289,9 @@ class LocalBroker:
         raise LocalBrokerFailed(self._explain(f"was not ready within {timeout_seconds:g} s"))
 
     def _explain(self, what: str) -> str:
-        lines = self._opened().last_log_lines(_SHOWN_LOG_LINES) or ["(it wrote nothing)"]
+        lines = self._opened().telling_log_lines(_SHOWN_LOG_LINES) or ["(it wrote nothing)"]
         return "\n".join(
-            [f"the private RabbitMQ node {what}; its last words:", *(f"  {line}" for line in lines)]
+            [f"the private RabbitMQ node {what}; what it logged:", *(f"  {line}" for line in lines)]
         )
 
     def _enable_feature_flags(self) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ NODE_NAME = "payments@localhost"
 
 _INHERITED = ("PATH", "TMPDIR", "TZ")
 _COOKIE_BYTES = 20
+_LOG_STAMP = re.compile(r"^\d{4}-\S+ \S+ (?=\[)")
 
 # Starts epmd and reads lines from standard input, each the node's process id (empty: no node runs). When the
 # input ends, the owner is gone, whatever the reason: the node is asked to stop and killed 15 s later, then
@@ -109,6 +111,7 @@ class NodeLayout:
         return {key: os.environ[key] for key in _INHERITED if key in os.environ} | {
             "HOME": folder,
             "LANG": "C.UTF-8",
+            "ERL_CRASH_DUMP": f"{folder}/erl_crash.dump",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_ALLOW_INPUT": "true",
@@ -144,10 +147,15 @@ class NodeLayout:
         """Remember which RabbitMQ the data belongs to."""
         (self.folder / "last_version").write_text(self.installation.home.name)
 
-    def last_log_lines(self, count: int) -> list[str]:
-        """The end of what the node logged; before it could log anything, of what it printed."""
+    def telling_log_lines(self, count: int) -> list[str]:
+        """The first errors the node reported, where the cause is; without any, the end of what it wrote.
+
+        From its log, and before it could log, from what it printed. Empty lines are left out.
+        """
         for file in (self.folder / "log" / f"{NODE_NAME}.log", self.folder / "console.log"):
-            lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-            if written := [line for line in lines if line.strip()]:
-                return written[-count:]
+            text = file.read_text(errors="replace") if file.is_file() else ""
+            lines = [_LOG_STAMP.sub("", line) for line in text.splitlines() if line.strip()]
+            errors = [line for line in lines if line.startswith("[error]") and line.split()[2:]]
+            if lines:
+                return errors[:count] or lines[-count:]
         return []
