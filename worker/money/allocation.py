@@ -37,12 +37,25 @@ def allocate(total: int, weights: Sequence[int], increment: int = 1) -> list[int
     zero, and ``InvalidAmount`` for a total that is no multiple of the increment.
     """
     whole = _checked_weights(weights)
+    parts = _parts(total, increment)
+    return _signed(_allocate_parts(parts, weights, whole), total, increment)
+
+
+def _parts(total: int, increment: int) -> int:
     parts, left = divmod(abs(total), increment)
     if left:
-        raise _no_multiple(total, increment)
-    shares = _allocate_parts(parts, weights, whole)
+        raise InvalidAmount(
+            f"total of {total} units: no multiple of the increment {increment}; round it first"
+        )
+    return parts
+
+
+def _signed(shares: list[int], total: int, increment: int) -> list[int]:
     factor = increment if total >= 0 else -increment
-    return shares if factor == 1 else [share * factor for share in shares]
+    signed = shares if factor == 1 else [share * factor for share in shares]
+    if sum(signed) != total:
+        raise NotConserved(f"total of {total} units split into {signed}: the shares do not add up")
+    return signed
 
 
 def _checked_weights(weights: Sequence[int]) -> int:
@@ -64,11 +77,10 @@ def _allocate_parts(parts: int, weights: Sequence[int], whole: int) -> list[int]
         shares.append(share)
         remainders.append(remainder)
         left -= share
-    while left:
+    for _ in range(left):
         largest = remainders.index(max(remainders))
         shares[largest] += 1
         remainders[largest] = 0
-        left -= 1
     return shares
 
 
@@ -117,17 +129,9 @@ class Split:
 
     def units(self, total: int, increment: int = 1) -> list[int]:
         """Return a total in units split among the paths; for increments and errors see ``allocate``."""
-        parts, left = divmod(abs(total), increment)
-        if left:
-            raise _no_multiple(total, increment)
         node = self._root
-        shares = _allocate_parts(parts, node.weights, node.whole)
-        if node.nested:
-            shares = _inside(node, shares)
-        if sum(shares) != parts:
-            raise NotConserved(f"split of {total} units into {shares}: the shares do not add up")
-        factor = increment if total >= 0 else -increment
-        return shares if factor == 1 else [share * factor for share in shares]
+        shares = _allocate_parts(_parts(total, increment), node.weights, node.whole)
+        return _signed(_inside(node, shares) if node.nested else shares, total, increment)
 
     def allocate(self, money: Money, *, cash: bool = False) -> tuple[Allocated, ...]:
         """Return money split among the shares, in whole cash increments if asked for."""
@@ -150,7 +154,7 @@ def _inside(node: _Node, shares: list[int]) -> list[int]:
 
 
 def _paths(shares: tuple[Share, ...], prefix: str, depth: int) -> Iterator[str]:
-    if not depth:
+    if shares and not depth:
         raise InvalidMoneyRule(f"share {prefix[:-1]}: nested more than {MAX_DEPTH} deep")
     seen = set()
     for share in shares:
@@ -216,7 +220,3 @@ def _node(weights: Sequence[int], inside: tuple[_Node | None, ...]) -> _Node:
 
 def _percent_text(per_1e14: int) -> str:
     return exact_text(per_1e14, POWERS[MAX_SCALE])
-
-
-def _no_multiple(total: int, increment: int) -> InvalidAmount:
-    return InvalidAmount(f"total of {total} units: no multiple of the increment {increment}; round it first")

@@ -108,7 +108,7 @@ class CompiledSchedule:
             gross, net = amount + taken, amount
             if gross > MAX_UNITS:
                 checked(gross, scale)
-        if gross != net + sum(fees) * POWERS[scale - exponent] or net < 0:
+        if gross != net + sum(fees) * POWERS[scale - exponent]:
             raise NotConserved(f"fees {self.schedule.name}: {gross} is not {net} and {fees} at scale {scale}")
         return gross, net, scale, tuple(fees)
 

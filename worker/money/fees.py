@@ -153,14 +153,11 @@ class FeeComponent:
     def prices(self) -> Iterator[Prices]:
         """Yield every price list that the component needs."""
         for term in self.terms:
-            match term:
-                case FixedTerm(prices) | PerItemTerm(prices):
-                    yield prices
-                case TieredTerm(_, tiers):
-                    for tier in tiers:
-                        yield from (prices for prices in (tier.up_to, tier.fixed) if prices is not None)
-                case PercentTerm():
-                    pass
+            if isinstance(term, FixedTerm | PerItemTerm):
+                yield term.prices
+            elif isinstance(term, TieredTerm):
+                for tier in term.tiers:
+                    yield from (prices for prices in (tier.up_to, tier.fixed) if prices is not None)
         yield from (prices for prices in (self.minimum, self.maximum) if prices is not None)
 
 
@@ -177,7 +174,8 @@ class TaxComponent:
 class FeeSchedule:
     """Fees in the order they are composed, with the words on rounding, mode and excess.
 
-    Raises ``InvalidMoneyRule`` for names that are empty, repeated, or taxed before they are there.
+    Raises ``InvalidMoneyRule`` for names that are empty, repeated, or taxed before they are there, and for
+    ``carry`` with ``clamp``.
     """
 
     name: str
@@ -187,6 +185,10 @@ class FeeSchedule:
     when_fee_exceeds: WhenFeeExceeds = WhenFeeExceeds.ERROR
 
     def __post_init__(self) -> None:
+        if self.rounding is Rounding.CARRY and self.when_fee_exceeds is WhenFeeExceeds.CLAMP:
+            raise InvalidMoneyRule(
+                f"fees {self.name}: carry does not go with clamp, which would drop what carry is to keep"
+            )
         earlier: list[str] = []
         for component in self.components:
             name = component.name

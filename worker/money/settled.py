@@ -106,7 +106,7 @@ class Money:
 def not_settleable(currency: Currency) -> NotSettleable:
     """Return the refusal to settle in a currency, naming what it is."""
     return NotSettleable(
-        f"currency {currency.code} ({currency.name}) is a {currency.kind} code: nothing settles in it"
+        f"currency {currency.code} ({currency.name}) is of kind {currency.kind}: nothing settles in it"
     )
 
 

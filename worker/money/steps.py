@@ -6,7 +6,7 @@ is an integer at 26 decimals; a step is that, divided by what its numbers have i
 
 from bisect import bisect_left
 from math import gcd
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple
 
 from worker.errors import InvalidMoneyRule
 from worker.money.currency import Currency
@@ -109,15 +109,11 @@ def _term_bounds(term: Term, currency: Currency) -> tuple[int, ...]:
 
 
 def _term_lines(term: PercentTerm | FixedTerm | TieredTerm, currency: Currency, what: str) -> list[Line]:
-    match term:
-        case PercentTerm(percent):
-            return [(percent.per_1e14, 0)]
-        case FixedTerm(prices):
-            return [(0, _at_exact_scale(prices.in_units(currency, MAX_SCALE, what)))]
-        case TieredTerm():
-            return _tier_lines(term, currency, what)
-        case _:
-            assert_never(term)
+    if isinstance(term, PercentTerm):
+        return [(term.percent.per_1e14, 0)]
+    if isinstance(term, FixedTerm):
+        return [(0, _at_exact_scale(term.prices.in_units(currency, MAX_SCALE, what)))]
+    return _tier_lines(term, currency, what)
 
 
 def _tier_lines(term: TieredTerm, currency: Currency, what: str) -> list[Line]:

@@ -1,0 +1,67 @@
+"""What the money engine's source may not contain."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import worker.money
+
+SOURCES = sorted(Path(worker.money.__file__).parent.glob("*.py"))
+FORBIDDEN_NAMES = {"float", "round", "Decimal", "Fraction", "complex", "eval", "exec"}
+FORBIDDEN_MODULES = {
+    "decimal", "fractions", "math", "cmath", "statistics", "random", "time", "os", "logging", "asyncio",
+    "aio_pika", "opentelemetry", "yaml", "ruamel", "datetime",
+}  # fmt: skip
+ALLOWED_FROM_MATH = {"gcd"}
+
+
+def offences(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=float() | complex() as value):
+                found.append(f"{node.lineno}: literal {value}")
+            case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+                found.append(f"{node.lineno}: true division")
+            case ast.Name(id=name) if name in FORBIDDEN_NAMES:
+                found.append(f"{node.lineno}: {name}")
+            case ast.Import(names=names) if {alias.name.split(".")[0] for alias in names} & FORBIDDEN_MODULES:
+                found.append(f"{node.lineno}: import")
+            case ast.ImportFrom(module=str(module), names=names) if module in FORBIDDEN_MODULES:
+                if module != "math" or {alias.name for alias in names} - ALLOWED_FROM_MATH:
+                    found.append(f"{node.lineno}: import from {module}")
+            case ast.Global() | ast.Assert():
+                found.append(f"{node.lineno}: {type(node).__name__.lower()}")
+    return found
+
+
+def test_the_sources_are_all_there() -> None:
+    """The rule below looks at every module of the engine."""
+    assert {"amount.py", "charge.py", "fees.py", "rate.py", "settled.py", "wire.py"} <= {
+        p.name for p in SOURCES
+    }
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_float_division_or_context_rounding(path: Path) -> None:
+    """No float literal or call, no true division, no Decimal or Fraction, no clock, no assert, no global."""
+    assert offences(ast.parse(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = 1.0", "x = 1j", "x = a / b", "a /= b", "float(x)", "map(float, x)", "round(x)", "import decimal",
+        "from decimal import Decimal", "from fractions import Fraction", "from math import floor",
+        "import math", "import os.path", "assert x", "def f():\n    global x", "import datetime",
+    ],
+)  # fmt: skip
+def test_the_rule_finds_each_offence(source: str) -> None:
+    """A rule that cannot fail would prove nothing."""
+    assert len(offences(ast.parse(source))) >= 1
+
+
+def test_the_rule_allows_integer_arithmetic() -> None:
+    """Floor division, divmod and gcd are exact."""
+    assert offences(ast.parse("from math import gcd\nx = a // b + gcd(a, b) * divmod(a, b)[0]")) == []
