@@ -76,8 +76,9 @@ class Demo:
             worker = await self._start_worker(log.fileno())
             try:
                 await self._stream(settings, {p.exchange: p.name for p in table.processors.values()}, worker)
-            finally:
-                code = await _stop(worker)
+            except BrokerUnavailable as error:
+                self.tally.problems.append(str(error))
+            code = await _stop(worker)
             if code != 0 or not self.tally.balanced:
                 log.seek(0)
                 self.console.print(

@@ -18,7 +18,9 @@ from typing import Any
 from yarl import URL
 
 from worker.amqp.connection import Broker, connected
+from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
+from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable
@@ -87,10 +89,11 @@ class Worker:
                 await lane.close()
         self.log.info("worker stopped", counts=dict(self.counts))
 
-    async def _open(self) -> StandardLane:
+    async def _open(self) -> Lane:
         await prepare_topology(self.settings, self.table)
         settings = self.settings
-        return await StandardLane.open(
+        lane = TapLane if settings.lane == "tap" else StandardLane
+        return await lane.open(
             broker_of(settings),
             self._name,
             Names(settings.prefix).incoming,
@@ -101,7 +104,7 @@ class Worker:
     def _report_connect_failure(self, error: BaseException, wait_seconds: float) -> None:
         self.log.warning("no session", reason=str(error), retry_in_seconds=round(wait_seconds, 2))
 
-    async def _run_session(self, lane: StandardLane) -> None:
+    async def _run_session(self, lane: Lane) -> None:
         pipeline = asyncio.create_task(self._pipeline(lane).run())
         stopping = asyncio.create_task(self.stop.wait())
         try:
@@ -114,7 +117,7 @@ class Worker:
             stopping.cancel()
             pipeline.cancel()
 
-    async def _drain(self, pipeline: "asyncio.Task[None]", lane: StandardLane) -> None:
+    async def _drain(self, pipeline: "asyncio.Task[None]", lane: Lane) -> None:
         """Stop the intake and wait for what is in flight, for at most the drain timeout."""
         try:
             async with asyncio.timeout(self.settings.drain_timeout):
@@ -128,7 +131,7 @@ class Worker:
                 " the broker delivers the rest again"
             ) from None
 
-    async def _until_stopped(self, opening: Coroutine[Any, Any, StandardLane]) -> StandardLane | None:
+    async def _until_stopped(self, opening: Coroutine[Any, Any, Lane]) -> Lane | None:
         opener = asyncio.create_task(opening)
         stopping = asyncio.create_task(self.stop.wait())
         try:
@@ -141,7 +144,7 @@ class Worker:
         finally:
             stopping.cancel()
 
-    def _pipeline(self, lane: StandardLane) -> Pipeline:
+    def _pipeline(self, lane: Lane) -> Pipeline:
         settings, names = self.settings, Names(self.settings.prefix)
         identity, numbers = secrets.token_hex(8), itertools.count(1)
         return Pipeline(

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
         description="prefix of our queues and exchanges",
     )
+    lane: Literal["tap", "standard"] = Field(
+        default="tap", description="the data plane: our own frames on a tap, or aiormq's channel API"
+    )
     topology: Literal["declare", "verify"] = Field(
         default="declare", description="declare missing objects, or only verify those the operators own"
     )

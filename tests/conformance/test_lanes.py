@@ -14,6 +14,7 @@ from tests.support.memory_lane import MemoryBroker, MemoryLane
 from worker.amqp.connection import Broker
 from worker.amqp.lane import CONFIRMED, Lane, Outgoing, Properties, Refused, Unknown
 from worker.amqp.standard import StandardLane
+from worker.amqp.tapped import TapLane
 from worker.errors import BrokerUnavailable, InvariantViolation
 
 SOON = 10.0
@@ -60,7 +61,10 @@ class MemoryRig:
 class RabbitRig:
     """The rig on a real RabbitMQ."""
 
-    def __init__(self, url: str, prefix: str, connection: AbstractConnection) -> None:
+    def __init__(
+        self, lane: type[StandardLane | TapLane], url: str, prefix: str, connection: AbstractConnection
+    ) -> None:
+        self.lane = lane
         self.broker = Broker(URL(url), heartbeat_seconds=10, connect_timeout_seconds=10)
         self.prefix, self.connection = prefix, connection
 
@@ -90,7 +94,7 @@ class RabbitRig:
         raise AssertionError("the full queue never filled up")
 
     async def open(self, prefetch: int = 100) -> Lane:
-        return await StandardLane.open(self.broker, "conformance", self.name("in"), prefetch, 10.0)
+        return await self.lane.open(self.broker, "conformance", self.name("in"), prefetch, 10.0)
 
     async def put(self, *bodies: bytes, **properties: Any) -> None:
         exchange = await self.channel.get_exchange(self.name("in"))
@@ -108,7 +112,7 @@ class RabbitRig:
         await self.channel.queue_delete(self.name("in"))
 
 
-@pytest.fixture(params=["memory", "standard"])
+@pytest.fixture(params=["memory", "standard", "tap"])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """Each lane's rig in turn."""
     if request.param == "memory":
@@ -116,7 +120,8 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         return
     url = request.getfixturevalue("broker").url
     connection = await aio_pika.connect(url)
-    rig = RabbitRig(url, request.getfixturevalue("prefix"), connection)
+    lane = TapLane if request.param == "tap" else StandardLane
+    rig = RabbitRig(lane, url, request.getfixturevalue("prefix"), connection)
     await rig.set_up()
     yield rig
     await connection.close()

@@ -19,7 +19,7 @@ def acknowledge(acks: list[tuple[int, bool]], unacked: set[int]) -> None:
 def test_acks_cover_exactly_what_is_settled(
     order: list[int], patience: int, sizes: list[int], data: st.DataObject
 ) -> None:
-    """In any order and batching: never past a gap, at most ``patience`` wait, and all are acked in the end."""
+    """In any order and batching: never past a gap, few wait, and all are acked in the end."""
     watermark, unacked, settled = Watermark(patience), set(order), set[int]()
     rest = list(order)
     while rest:

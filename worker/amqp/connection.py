@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aio_pika
 from aiormq.abc import AbstractConnection
@@ -43,8 +43,12 @@ class Broker:
         return str(self.url.with_password(None)) if self.url.user else str(self.url)
 
 
-async def connect(broker: Broker, name: str) -> aio_pika.Connection:
+async def connect(
+    broker: Broker, name: str, kind: type[aio_pika.Connection] = aio_pika.Connection, **options: Any
+) -> aio_pika.Connection:
     """Open a connection that shows up as ``name`` among the broker's connections.
+
+    ``kind`` is aio-pika's connection class or one of ours, made with ``options``.
 
     Raises:
         AccessRefused: the user, the password or the virtual host is wrong.
@@ -53,7 +57,7 @@ async def connect(broker: Broker, name: str) -> aio_pika.Connection:
     url = broker.url.update_query(name=name)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=str(broker.heartbeat_seconds))
-    connection = aio_pika.Connection(url)
+    connection = kind(url, **options)
     try:
         async with asyncio.timeout(broker.connect_timeout_seconds):
             await connection.connect()

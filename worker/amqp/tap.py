@@ -1,0 +1,155 @@
+"""The tap: between the socket and aiormq's reader, for what happens once a payment.
+
+aiormq takes a ``TransportFactory``, whose stream it reads and writes. Ours gives it a stream without the
+deliveries, returns and confirms of the diverted channels: those go to their channel's receiver. Whole frames
+written here stand between whole frames of aiormq's, which writes each in one piece.
+
+aiormq counts a peer as alive by the frames that reach its reader, so diverted traffic is made known to it by a
+heartbeat frame a second. docs/data-plane.md has the picture and what is assumed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import aio_pika
+from aio_pika.abc import ConnectionParameter
+from aiormq.connection import TransportFactory
+from yarl import URL
+
+from worker.amqp.assembler import Assembler
+from worker.amqp.wire import Event
+from worker.errors import WireError
+
+MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # the largest message that any RabbitMQ takes by default
+WRITE_HIGH_BYTES: Final = 1024 * 1024
+_HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+_ALIVE_SECONDS: Final = 1.0
+_BLOCKED: Final = b"\x00\x0a\x00\x3c"  # Connection.Blocked: class 10, method 60
+_UNBLOCKED: Final = b"\x00\x0a\x00\x3d"
+
+Receiver = Callable[[list[Event]], None]
+
+
+class Tap(asyncio.Protocol):
+    """The protocol on the socket. Frames that are not diverted go on to ``inner``, aiormq's reader."""
+
+    def __init__(self, inner: asyncio.StreamReaderProtocol, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner, self._loop = inner, loop
+        self._assembler = Assembler(max_body_bytes=MAX_BODY_BYTES)
+        self._receivers: dict[int, Receiver] = {}
+        self._told_alive = 0.0
+        self._transport: asyncio.Transport | None = None
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
+        self.failure: WireError | None = None
+
+    def divert(self, channel: int, frame_max: int, receiver: Receiver) -> None:
+        """Hand the deliveries, returns and confirms of a channel to ``receiver`` from now on."""
+        self._assembler.limit_frames(frame_max)
+        self._assembler.divert(channel)
+        self._receivers[channel] = receiver
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames; on a connection that is gone they are gone too."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket and show it to aiormq."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"the tap needs a transport for streams, not {type(transport).__name__}")
+        transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        self._transport = transport
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Part the bytes: events to their receivers, the rest to aiormq."""
+        try:
+            events, passed = self._assembler.feed(data)
+        except WireError as error:
+            self.failure = error
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        if events:
+            self._hand_out(events)
+        if passed:
+            if len(passed) > len(_HEARTBEAT):
+                self._note_blocking(passed)
+            self._inner.data_received(passed)
+        elif self._told_alive + _ALIVE_SECONDS <= (now := self._loop.time()):
+            self._told_alive = now
+            self._inner.data_received(_HEARTBEAT)
+
+    def _hand_out(self, events: list[Event]) -> None:
+        first = events[0].channel
+        if len(self._receivers) == 1 or all(event.channel == first for event in events):
+            self._receivers[first](events)
+            return
+        for channel, receiver in self._receivers.items():
+            own = [event for event in events if event.channel == channel]
+            if own:
+                receiver(own)
+
+    def _note_blocking(self, passed: bytes) -> None:
+        """Notice Connection.Blocked and Unblocked on their way to aiormq. ``passed`` holds whole frames."""
+        at = 0
+        while at + 11 <= len(passed):
+            method, size = passed[at + 7 : at + 11], int.from_bytes(passed[at + 3 : at + 7])
+            if passed[at : at + 3] == b"\x01\x00\x00":
+                if method == _BLOCKED:
+                    self.unblocked.clear()
+                elif method == _UNBLOCKED:
+                    self.unblocked.set()
+            at += size + 8
+
+    def pause_writing(self) -> None:
+        """Stop the intake: the broker does not read as fast as we write."""
+        self.writable.clear()
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let the intake go on."""
+        self.writable.set()
+        self._inner.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        """Pass the end of the stream on."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Pass the end of the connection on."""
+        self.writable.set()
+        self.unblocked.set()
+        self._inner.connection_lost(self.failure or error)
+
+
+class TapFactory(TransportFactory):
+    """Opens the socket, plain or TLS, with a tap on it."""
+
+    tap: Tap
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect as aiormq's own factories do."""
+        provider = kwargs.pop("ssl_context_provider", None)
+        context = await provider.get_context() if url.scheme == "amqps" and provider is not None else None
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        inner = asyncio.StreamReaderProtocol(reader, loop=loop)
+        self.tap = Tap(inner, loop)
+        transport, _ = await loop.create_connection(
+            lambda: self.tap, url.host or "", url.port or 0, ssl=context, **kwargs
+        )
+        return reader, asyncio.StreamWriter(transport, inner, reader, loop)
+
+
+class TappedConnection(aio_pika.Connection):
+    """aio-pika's connection, which hands our transport factory on to aiormq."""
+
+    PARAMETERS = (
+        *aio_pika.Connection.PARAMETERS,
+        ConnectionParameter(name="transport_factory", parser=lambda factory: factory, is_kwarg=True),
+    )
