@@ -15,7 +15,7 @@ MAX_DEPTH: Final = 32  # tables and arrays in one another; x-death, RabbitMQ's d
 MAX_SHORT_STRING_BYTES: Final = 255
 I64: Final = Struct(">q")
 DOUBLE: Final = Struct(">d")
-DECIMAL: Final = Struct(">BI")  # scale and digits; RabbitMQ reads and writes the digits unsigned
+DECIMAL: Final = Struct(">Bi")  # scale and digits: signed, as the specification's text and clients have it
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,4 +185,4 @@ def _text(names: bytes, start: int, size: int) -> str:
     try:
         return names[start : start + size].decode()
     except UnicodeDecodeError as error:
-        raise MalformedProperties(f"a name in Basic.Deliver is not UTF-8: {error.object!r}") from error
+        raise MalformedProperties(f"a name in Basic.Deliver is not UTF-8: {error.reason}") from error

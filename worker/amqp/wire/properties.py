@@ -138,7 +138,9 @@ def _decode(raw: bytes) -> list[Any]:
     except (IndexError, struct_error) as error:
         raise MalformedProperties(f"the message's properties are cut off after {len(raw)} bytes") from error
     except UnicodeDecodeError as error:
-        raise MalformedProperties(f"the property {_NAMES[place]} is not UTF-8: {error.object!r}") from error
+        raise MalformedProperties(
+            f"the property {_NAMES[place]} is not UTF-8: {error.reason} at its byte {error.start}"
+        ) from error
     if at != len(raw):
         raise MalformedProperties(
             f"the message's properties say they end at byte {at}, but have {len(raw)} bytes"
@@ -183,4 +185,5 @@ def encode_property(name: str, value: object) -> bytes:
         return OCTETS[value]
     if isinstance(value, int) and kind == _SECONDS and 0 <= value < 2**64:
         return U64.pack(value)
-    raise MalformedProperties(f"the property {name} is {value!r}; AMQP 0-9-1 expects {_EXPECTED[kind]}")
+    given = value if isinstance(value, int) else f"of type {type(value).__name__}"
+    raise MalformedProperties(f"the property {name} is {given}; AMQP 0-9-1 expects {_EXPECTED[kind]}")

@@ -83,7 +83,9 @@ def _read_name(data: bytes, at: int) -> tuple[str, int]:
     try:
         return data[start:end].decode(), end
     except UnicodeDecodeError as error:
-        raise MalformedProperties(f"the header name {data[start:end]!r} is not UTF-8") from error
+        raise MalformedProperties(
+            f"a header name of {end - start} bytes is not UTF-8: {error.reason} at its byte {error.start}"
+        ) from error
 
 
 def _read_table(data: bytes, at: int, end: int, depth: int) -> dict[str, FieldValue]:

@@ -1,4 +1,7 @@
-"""Header tables from Python values to AMQP: every field type the worker sends."""
+"""Header tables from Python values to AMQP: every field type the worker sends.
+
+Errors name lengths and places, never a text: it may be a producer's, and hold what no log may.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -20,7 +23,8 @@ from worker.errors import MalformedProperties
 
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**63 - 1
-_MAX_DECIMAL_DIGITS: Final = 0x7FFF_FFFF  # clients disagree whether the top bit is a sign: never sent
+_MAX_DECIMAL_DIGITS: Final = 0x7FFF_FFFF
+_MAX_DECIMAL_SCALE: Final = 255
 _MAX_REMEMBERED_NAMES: Final = 256
 
 
@@ -64,11 +68,11 @@ def encode_short_string(text: str, what: str) -> bytes:
         raw = text.encode()
     except UnicodeEncodeError as error:
         raise MalformedProperties(
-            f"the {what} {text!r} cannot be written as UTF-8: {error.reason}"
+            f"the {what} cannot be written as UTF-8: {error.reason} at its character {error.start}"
         ) from error
     if len(raw) > MAX_SHORT_STRING_BYTES:
         raise MalformedProperties(
-            f"the {what} {text[:40]!r}... has {len(raw)} bytes; AMQP 0-9-1 allows {MAX_SHORT_STRING_BYTES}"
+            f"the {what} has {len(raw)} bytes of UTF-8; AMQP 0-9-1 allows {MAX_SHORT_STRING_BYTES}"
         )
     return OCTETS[len(raw)] + raw
 
@@ -83,7 +87,7 @@ def encode_text(text: str) -> bytes:
         raw = text.encode()
     except UnicodeEncodeError as error:
         raise MalformedProperties(
-            f"the header value {text!r} cannot be written as UTF-8: {error.reason}"
+            f"a header value cannot be written as UTF-8: {error.reason} at its character {error.start}"
         ) from error
     return b"S" + U32.pack(len(raw)) + raw
 
@@ -148,14 +152,14 @@ def _encode_datetime(value: datetime) -> bytes:
 
 
 def _encode_decimal(value: Decimal) -> bytes:
-    sign, figures, exponent = value.as_tuple()
-    if isinstance(exponent, int) and -255 <= exponent <= 0 and not (sign and any(figures)):
-        digits = int("".join(map(str, figures)))
-        if digits <= _MAX_DECIMAL_DIGITS:
+    _, _, exponent = value.as_tuple()
+    if isinstance(exponent, int) and -_MAX_DECIMAL_SCALE <= exponent <= 0:
+        digits = int(f"{value:f}".replace(".", ""))
+        if -_MAX_DECIMAL_DIGITS <= digits <= _MAX_DECIMAL_DIGITS:
             return b"D" + DECIMAL.pack(-exponent, digits)
     raise MalformedProperties(
-        f"the decimal {value} has no AMQP form, which is 0 to {_MAX_DECIMAL_DIGITS} with 0 to 255 digits "
-        "behind the point; send it as text"
+        f"the decimal {value} has no AMQP form, which is at most {_MAX_DECIMAL_DIGITS} with 0 to "
+        f"{_MAX_DECIMAL_SCALE} digits behind the point; send it as text"
     )
 
 
