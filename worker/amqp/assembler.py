@@ -87,7 +87,7 @@ class Assembler:
         return len(self._pending) + sum(len(channel.body) for channel in self._channels.values())
 
     def feed(self, data: bytes) -> tuple[list[Event], bytes]:
-        """Give the events that are complete with ``data``, in order, and the bytes that pass through.
+        """Give the events that are complete with ``data``, in order, and the whole frames that pass through.
 
         After an error nothing of the stream can be trusted: every later call raises it again.
 
