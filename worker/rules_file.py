@@ -10,17 +10,19 @@ from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
+from schemas.rule_tests import RuleTests
 from worker.errors import InvalidRules
 from worker.routing import RuleTable, check_and_compile
 from worker.routing.merge import merge, overlay
 from worker.routing.problems import Problem
 from worker.routing.scalars import read_scalar
-from worker.routing.shape import read_document
+from worker.routing.shape import read_document, read_problems
 from worker.routing.source import (
     Diagnostic,
     Entry,
@@ -32,10 +34,13 @@ from worker.routing.source import (
     Table,
     find,
     locate,
+    plain,
 )
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
+TEST_SUFFIX = ".test.yaml"
+"""Rules tests stand beside the rules and are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,19 @@ def load(paths: Sequence[Path], overlays: Sequence[Path] = ()) -> LoadedRules:
     if table is None or reading.problems:
         raise invalid(reading.problems)
     return LoadedRules(table, tuple(reading.digests), root)
+
+
+def load_tests(path: Path) -> RuleTests:
+    """Return the rules tests of a file; raises ``InvalidRules`` with everything that is wrong in it."""
+    reading = _Reading()
+    tree = reading.read_file(path)
+    if tree is None or reading.problems:
+        raise invalid(reading.problems)
+    try:
+        return RuleTests.model_validate(plain(tree))
+    except ValidationError as error:
+        problems = read_problems(tree, error, RuleTests)
+        raise invalid([Diagnostic(locate(tree, one), one.message) for one in problems]) from None
 
 
 def invalid(problems: Sequence[Diagnostic]) -> InvalidRules:
@@ -131,7 +149,7 @@ class _Reading:
         if not path.is_dir():
             self._collect(path)
             return
-        files = sorted(path.glob("*.yaml"))
+        files = sorted(file for file in path.glob("*.yaml") if not file.name.endswith(TEST_SUFFIX))
         if not files:
             self.complain(path, "the folder has no *.yaml in it")
         for file in files:

@@ -1,20 +1,18 @@
 """``payment-worker rules``: check rule files and see what they do before they go live."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(name="rules", help="Check rule files and see what they do.", no_args_is_help=True)
+from worker.commands import rules_assertions, rules_picture, rules_traffic, rules_why
+from worker.commands.rules_options import Overlays, RuleFiles, loaded
 
-RuleFiles = Annotated[
-    list[Path],
-    typer.Argument(metavar="FILE...", help="Rule files, or folders whose *.yaml are read in name order."),
-]
-Overlays = Annotated[
-    list[Path] | None, typer.Option("--overlay", help="A file laid over the others; may be repeated.")
-]
+if TYPE_CHECKING:
+    from worker.routing.lint import Finding
+    from worker.rules_file import LoadedRules
+
+app = typer.Typer(name="rules", help="Check rule files and see what they do.", no_args_is_help=True)
 
 
 @app.callback()
@@ -23,17 +21,67 @@ def main() -> None:
 
 
 @app.command()
-def check(files: RuleFiles, overlay: Overlays = None) -> None:
-    """Say everything that is wrong in rule files, by line and column. Exit code 1 if anything is."""
-    from worker.errors import InvalidRules
-    from worker.rules_file import load_rules
+def check(
+    files: RuleFiles,
+    overlay: Overlays = None,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="Show every note, also where order decides between rules.")
+    ] = False,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Only errors, no warnings and notes.")] = False,
+) -> None:
+    """Say what is wrong in rule files by line, and what is hardly meant, with a payment that shows it.
 
-    try:
-        table = load_rules(files, overlay or ())
-    except InvalidRules as error:
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(1) from None
+    Exit code 1 for errors and warnings; notes alone give 0.
+    """
+    from worker.routing.lint import Severity, lint
+
+    rules = loaded(files, overlay)
+    table = rules.table
+    findings = [] if no_lint else lint(table)
+    warnings = [one for one in findings if one.severity is Severity.WARNING]
+    shown = [one for one in findings if notes or one.code != "overlap"]
+    for finding in shown:
+        sys.stdout.write(f"{_shown(rules, finding)}\n\n")
+    if len(shown) < len(findings):
+        sys.stdout.write(
+            f"{len(findings) - len(shown)} more notes on rules of which order decides: --notes\n"
+        )
     counts = (
         f"{len(table.rules) - 1} rules, {len(table.processors)} processors, {len(table.fees)} fee schedules"
     )
-    sys.stdout.write(f"The rules are sound: {counts}; version {table.version}\n")
+    sys.stdout.write(f"{_verdict(len(warnings))}: {counts}; version {table.version}\n")
+    if warnings:
+        raise typer.Exit(1)
+
+
+def _verdict(warnings: int) -> str:
+    if not warnings:
+        return "The rules are sound"
+    return "The rules load, with 1 warning" if warnings == 1 else f"The rules load, with {warnings} warnings"
+
+
+def _shown(rules: "LoadedRules", finding: "Finding") -> str:
+    import json
+
+    from worker.routing.problems import Problem
+    from worker.routing.source import Diagnostic, locate
+
+    mark = locate(rules.root, Problem(finding.path, finding.message))
+    text = str(Diagnostic(mark, f"{finding.severity.value}: {finding.message}"))
+    if finding.witness is None:
+        return text
+    when = "" if finding.witness.now == _noon() else f"  at {finding.witness.now.isoformat()}"
+    return f"{text}\n  payment: {json.dumps(finding.witness.payment)}{when}"
+
+
+def _noon() -> object:
+    from worker.routing.witness import NOON
+
+    return NOON
+
+
+app.command()(rules_why.explain)
+app.command()(rules_traffic.simulate)
+app.command()(rules_traffic.diff)
+app.command()(rules_picture.graph)
+app.command()(rules_assertions.test)

@@ -19,6 +19,10 @@ MEMO_LIMIT = 4096
 class Action(Protocol):
     """Decides what becomes of a payment whose rule holds."""
 
+    @property
+    def target(self) -> tuple[object, ...]:
+        """What is done, without the rule's name: equal where it does not matter which rule decides."""
+
     def decide(self, payment: Payment, amount: int) -> Decision:
         """Return the decision; ``amount`` is the payment's in units of 10^-12."""
 
@@ -28,6 +32,11 @@ class Reject:
     """Refuses every payment with one code."""
 
     decision: Rejected
+
+    @property
+    def target(self) -> tuple[object, ...]:
+        """The code."""
+        return ("reject", self.decision.code)
 
     def decide(self, _payment: Payment, _amount: int) -> Decision:
         """Return the rejection."""
@@ -39,6 +48,11 @@ class Hold:
     """Holds every payment for a person."""
 
     decision: Held
+
+    @property
+    def target(self) -> tuple[object, ...]:
+        """All holds end in one place."""
+        return ("hold",)
 
     def decide(self, _payment: Payment, _amount: int) -> Decision:
         """Return the hold."""
@@ -86,6 +100,18 @@ class Send:
     fees: FeeBook | None
     settings: RouteSettings
     _memo: dict[Kind, _Plan] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def target(self) -> tuple[object, ...]:
+        """Candidates and how they are chosen, fees and settings."""
+        orders = tuple(tuple(one.name for one in order) for order in self.orders)
+        fees = self.fees.name if self.fees else None
+        return ("send", orders, self.ends, self.cheapest, fees, self.settings)
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """Every processor that the route names, once."""
+        return tuple({one.name: one for order in self.orders for one in order}.values())
 
     def decide(self, payment: Payment, amount: int) -> Decision:
         """Return the route with the candidates that accept, or a rejection that says why none does."""

@@ -94,7 +94,7 @@ def _rules(document: RuleDocument, around: Surroundings) -> list[Rule]:
         condition = read_when(spec.when.root, (*path, "when"), around.names)
         action = build_action(spec.name, spec.route, (*path, "route"), around)
         if spec.enabled:
-            rules.append(Rule(spec.name, len(rules), condition, action))
+            rules.append(Rule(spec.name, i, condition, action))
     rules.append(
         Rule(
             DEFAULT_RULE,

@@ -6,7 +6,7 @@ from typing import Any as Anything
 
 from schemas.payment import Payment
 from worker.errors import WorkerError
-from worker.money import Amount, Charge, parse_units
+from worker.money import Amount, Charge, format_units, parse_units
 from worker.routing.actions import cost_of
 from worker.routing.checks import compile_check
 from worker.routing.conditions import (
@@ -27,7 +27,7 @@ from worker.routing.decision import Decision, Routed
 from worker.routing.describe import describe
 from worker.routing.fields import amount_units, raw_getter
 from worker.routing.processors import Processor
-from worker.routing.table import Rule, RuleTable
+from worker.routing.table import RuleTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,6 @@ def explain(table: RuleTable, payment: Payment, now: datetime) -> Explanation:
         if failure is None:
             decider = rule
             break
-    return _explanation(table, payment, now, trials, decider, amount)
-
-
-def _explanation(
-    table: RuleTable, payment: Payment, now: datetime, trials: list[Trial], decider: Rule, amount: int
-) -> Explanation:
     decision = decider.action.decide(payment, amount)
     charge: Charge | None = None
     error: str | None = None
@@ -106,13 +100,7 @@ def _cost(processor: Processor, payment: Payment) -> CandidateCost:
     if compiled is None:
         return CandidateCost(processor.name, None)
     minor, unknown = cost_of(processor, payment.amount.currency, payment.amount.value)
-    return CandidateCost(processor.name, None if unknown else minor_text(minor, compiled.currency.exponent))
-
-
-def minor_text(minor: int, exponent: int) -> str:
-    """Return minor units as decimal text."""
-    whole, fraction = divmod(abs(minor), 10**exponent)
-    return f"{'-' if minor < 0 else ''}{whole}" + (f".{fraction:0{exponent}}" if exponent else "")
+    return CandidateCost(processor.name, None if unknown else format_units(minor, compiled.currency.exponent))
 
 
 def first_failure(condition: Condition, payment: Payment, amount: int, now: datetime) -> Failure | None:

@@ -47,7 +47,7 @@ def read_document(
     try:
         return RuleDocument.model_validate(raw), [], {}, kept
     except ValidationError as error:
-        problems = list(_problems(root, error))
+        problems = read_problems(root, error, RuleDocument)
     names, lost = _without_broken(raw, problems)
     if isinstance(raw.get("rules"), list):
         kept = [i for i in kept if i not in lost]
@@ -95,10 +95,12 @@ def _at(raw: Any, path: Iterable[str | int]) -> Any:
     return raw
 
 
-def _problems(root: Table, error: ValidationError) -> Iterable[Problem]:
+def read_problems(root: Table, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Return what pydantic found wrong with a tree, in people's words."""
+    problems: list[Problem] = []
     found: dict[Path, tuple[str, Problem]] = {}
     for one in error.errors(include_url=False):
-        path, models, on_key = _clean(root, one["loc"], one["type"])
+        path, models, on_key = _clean(root, model, one["loc"], one["type"])
         if path not in found:
             found[path] = (one["type"], Problem(path, _message(root, path, models, one), on_key))
     for path, (kind, problem) in found.items():
@@ -106,13 +108,16 @@ def _problems(root: Table, error: ValidationError) -> Iterable[Problem]:
         deeper = any(other[: len(path)] == path and other != path for other in found)
         if kind in TYPE_ERRORS and isinstance(node, Table | Listing) and deeper:
             continue  # another arm of the union explains more
-        yield problem
+        problems.append(problem)
+    return problems
 
 
-def _clean(root: Table, loc: tuple[str | int, ...], kind: str) -> tuple[Path, set[type[BaseModel]], bool]:
+def _clean(
+    root: Table, model: type[BaseModel], loc: tuple[str | int, ...], kind: str
+) -> tuple[Path, set[type[BaseModel]], bool]:
     """Return the path without union arms, the models at its end, and whether a key is meant."""
     node: Node | None = root
-    models: set[type[BaseModel]] = {RuleDocument}
+    models: set[type[BaseModel]] = {model}
     path: list[str | int] = []
     union = False
     for i, step in enumerate(loc):
@@ -127,7 +132,7 @@ def _clean(root: Table, loc: tuple[str | int, ...], kind: str) -> tuple[Path, se
             continue
         path.append(step)
         node = found
-        annotations = [model.model_fields[step].annotation for model in models if step in model.model_fields]
+        annotations = [one.model_fields[step].annotation for one in models if step in one.model_fields]
         if annotations and not (last and kind in ("missing", "extra_forbidden")):
             models = {inner for annotation in annotations for inner in _models(annotation)}
             union = len(models) == len(ROUTES)

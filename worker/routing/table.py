@@ -24,7 +24,8 @@ class Rule:
     """One rule: its condition as written, and what it does."""
 
     name: str
-    position: int
+    source: int
+    """Its position in the document's list of rules."""
     condition: Condition
     action: Action
 

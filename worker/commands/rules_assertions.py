@@ -1,0 +1,82 @@
+"""``payment-worker rules test``: assertions in YAML beside the rules."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.commands.rules_options import EXIT_WRONG, fail, loaded
+
+if TYPE_CHECKING:
+    from schemas.rule_tests import RuleTests
+
+SUFFIX = ".test.yaml"
+
+
+def test(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help=f"Test files, or folders searched for *{SUFFIX}, subfolders too."
+        ),
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures and the count.")] = False,  # noqa: PT028 - a command, not a test
+) -> None:
+    """Run rules tests: payments with what the rules should do to them. Exit code 1 when one fails."""
+    found = [
+        file for path in files for file in (sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path])
+    ]
+    if not found:
+        raise fail(f"there are no *{SUFFIX} files in {', '.join(map(str, files))}")
+    passed = failed = 0
+    for file in found:
+        for name, problems in _run(file):
+            if problems:
+                failed += 1
+                details = "".join(f"    {problem}\n" for problem in problems)
+                sys.stdout.write(f"FAILED {file}: {name}\n{details}")
+            else:
+                passed += 1
+                if not quiet:
+                    sys.stdout.write(f"passed {file}: {name}\n")
+    sys.stdout.write(
+        f"{passed} passed, {failed} failed, in {len(found)} file{'s' if len(found) > 1 else ''}\n"
+    )
+    if failed:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _run(file: Path) -> list[tuple[str, list[str]]]:
+    from datetime import datetime
+
+    from pydantic import ValidationError
+
+    from worker.routing.assertions import mismatches, payment_of
+
+    tests = _read(file)
+    names = tests.rules or [file.name.removesuffix(SUFFIX) + ".yaml"]
+    overlays = [file.parent / name for name in tests.overlays]
+    table = loaded([file.parent / name for name in names], overlays).table
+    results = []
+    for one in tests.tests:
+        try:
+            payment = payment_of(one.payment)
+            now = datetime.fromisoformat(one.now or tests.now)
+            results.append((one.name, mismatches(table, payment, now, one.expect)))
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
+            results.append((one.name, [f"the payment is none: {'; '.join(lines)}"]))
+        except ValueError as error:
+            results.append((one.name, [str(error)]))
+    return results
+
+
+def _read(file: Path) -> "RuleTests":
+    from worker.errors import InvalidRules
+    from worker.rules_file import load_tests
+
+    try:
+        return load_tests(file)
+    except InvalidRules as error:
+        raise fail(error) from None

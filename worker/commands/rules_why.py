@@ -1,0 +1,167 @@
+"""``payment-worker rules explain``: why a payment goes where it goes."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.commands.rules_options import Now, Overlays, Rules, fail, loaded, moment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from schemas.payment import Payment
+    from worker.routing.explain import Explanation
+
+MOST_TRIALS = 40
+
+
+def explain(
+    payment: Annotated[
+        Path, typer.Argument(metavar="PAYMENT.json", help="A payment as JSON; - reads stdin.")
+    ],
+    rules: Rules = None,
+    overlay: Overlays = None,
+    now: Now = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+) -> None:
+    """Say why a payment goes where it goes: rules tried, what failed, who was skipped, what it costs."""
+    from worker.errors import WorkerError
+    from worker.routing.explain import explain as explain_payment
+
+    table = loaded(rules, overlay).table
+    parsed = _read(payment)
+    try:
+        table.currencies.lookup(parsed.amount.currency)
+        found = explain_payment(table, parsed, moment(now))
+    except WorkerError as error:
+        raise fail(f"{error.code}: {error}") from None
+    if as_json:
+        import orjson
+
+        sys.stdout.write(orjson.dumps(as_dict(found), option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    from rich.console import Console
+
+    _print(Console(highlight=False), parsed, found)
+
+
+def _read(path: Path) -> "Payment":
+    from pydantic import ValidationError
+
+    from schemas.payment import Payment
+
+    try:
+        text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return Payment.model_validate_json(text)
+    except OSError as error:
+        raise fail(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
+        raise fail("\n".join([f"{path} is not a payment:", *lines])) from None
+
+
+def as_dict(found: "Explanation") -> dict[str, Any]:
+    """Return the explanation as plain data, for JSON."""
+    from worker.routing import Held, Rejected, Routed
+    from worker.routing.simulate import destination_of
+
+    decision = found.decision
+    destination = destination_of(decision)
+    result: dict[str, Any] = {
+        "rules_version": found.rules_version,
+        "now": found.now.isoformat(),
+        "rule": decision.rule,
+        "conditions": found.conditions,
+        "outcome": destination.kind,
+        "trials": [
+            {
+                "rule": trial.rule,
+                "failed": trial.failure
+                and {"condition": trial.failure.condition, "actual": trial.failure.actual},
+            }
+            for trial in found.trials
+        ],
+    }
+    match decision:
+        case Routed():
+            result["processor"] = destination.name
+            result["candidates"] = [{"processor": one.processor, "cost": one.cost} for one in found.costs]
+        case Rejected():
+            result |= {"code": decision.code, "reason": decision.reason}
+        case Held():
+            result["reason"] = decision.reason
+    if not isinstance(decision, Held):
+        result["skipped"] = [{"processor": one.processor, "reason": one.reason} for one in decision.skipped]
+    if found.charge is not None:
+        charge = found.charge
+        result["gross"] = str(charge.gross)
+        result["fees"] = [{"name": fee.name, "amount": str(fee.money)} for fee in charge.fees]
+        result["net"] = str(charge.net)
+        result["rounding"] = [step.as_dict() for step in charge.trail]
+    if found.charge_error is not None:
+        result["charge_error"] = found.charge_error
+    return result
+
+
+def _print(console: "Console", payment: "Payment", found: "Explanation") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    amount = payment.amount
+    country = payment.country or "missing"
+    console.print(
+        f"[bold]{escape(payment.payment_id)}[/]: {escape(payment.type)}, {escape(amount.value)} "
+        f"{escape(amount.currency)}, merchant {escape(payment.merchant_id)}, country {country}"
+    )
+    trials = Table(box=None, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+    trials.add_column("rule")
+    trials.add_column("first condition that failed")
+    trials.add_column("the payment")
+    for trial in found.trials[-MOST_TRIALS:]:
+        if trial.failure is None:
+            trials.add_row(
+                f"[green]{escape(trial.rule)}[/]", f"[green]holds[/]: {escape(found.conditions)}", ""
+            )
+        else:
+            trials.add_row(escape(trial.rule), escape(trial.failure.condition), escape(trial.failure.actual))
+    if len(found.trials) > MOST_TRIALS:
+        console.print(
+            f"[dim]{len(found.trials) - MOST_TRIALS} rules before these failed too; --json shows all[/]"
+        )
+    console.print(trials)
+    console.print()
+    for line in _outcome_lines(found):
+        console.print(line)
+
+
+def _outcome_lines(found: "Explanation") -> list[str]:
+    from rich.markup import escape
+
+    from worker.routing import Held, Rejected, Routed
+
+    decision = found.decision
+    lines: list[str] = []
+    match decision:
+        case Routed():
+            names = [
+                f"[bold]{one.processor}[/]" + (f" (costs {one.cost})" if one.cost else "")
+                for one in found.costs
+            ]
+            lines.append(f"Goes to {', then '.join(names)}.")
+        case Rejected():
+            lines.append(f"Rejected with [bold]{decision.code}[/]: {escape(decision.reason)}")
+        case Held():
+            lines.append(f"[bold]Held[/] for a person: {escape(decision.reason)}")
+    if not isinstance(decision, Held):
+        lines += [f"Skipped {skip.processor}: {escape(skip.reason)}." for skip in decision.skipped]
+    if found.charge is not None:
+        charge = found.charge
+        fees = ", ".join(f"{fee.name} {fee.money}" for fee in charge.fees)
+        lines.append(f"Gross {charge.gross}, fees {fees}, net {charge.net}.")
+        lines += [f"  {escape(str(step))}" for step in charge.trail]
+    if found.charge_error is not None:
+        lines.append(f"[red]The fees cannot be charged:[/] {escape(found.charge_error)}")
+    lines.append(f"[dim]rules version {found.rules_version}, at {found.now.isoformat()}[/]")
+    return lines

@@ -1,0 +1,84 @@
+"""Rules tests: what a payment should become, compared with what the table makes of it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from schemas.payment import Payment
+from schemas.rule_tests import Expectation
+from worker.errors import WorkerError
+from worker.money import Charge
+from worker.routing.decision import Decision, Held, Rejected, Routed
+from worker.routing.explain import Explanation, explain
+from worker.routing.table import RuleTable
+
+PLAIN: Mapping[str, Any] = {
+    "payment_id": "test-1",
+    "type": "card",
+    "amount": "10.00 EUR",
+    "merchant_id": "merchant-1",
+    "created_at": "2026-01-07T12:00:00Z",
+}
+"""What a test's payment has unless it says otherwise."""
+
+
+def payment_of(written: Mapping[str, Any]) -> Payment:
+    """Return the payment that a test describes; raises pydantic's ``ValidationError`` when it is none."""
+    raw = {**PLAIN, **written}
+    if isinstance(raw["amount"], str):
+        value, _, currency = raw["amount"].partition(" ")
+        raw["amount"] = {"value": value, "currency": currency}
+    return Payment.model_validate(raw)
+
+
+def mismatches(table: RuleTable, payment: Payment, now: datetime, expect: Expectation) -> list[str]:
+    """Return what differs from the expectation, each as one sentence; empty when the test passes."""
+    try:
+        found = explain(table, payment, now)
+    except WorkerError as error:
+        return [f"the payment is refused before routing: {error.code}: {error}"]
+    wanted = expect.model_dump(exclude_none=True)
+    if expect.accounts is not None or expect.fees is not None:
+        wanted |= {
+            key: getattr(expect, key) for key in ("accounts", "fees") if getattr(expect, key) is not None
+        }
+    actual = {**_of_decision(found.decision), **_of_charge(found.charge, found)}
+    return [
+        f"{key}: expected {_text(value)}, got {_text(actual.get(key))}"
+        for key, value in wanted.items()
+        if actual.get(key) != value
+    ]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items()) or "none"
+    return str(value)
+
+
+def _of_decision(decision: Decision) -> dict[str, object]:
+    result: dict[str, object] = {"rule": decision.rule, "held": isinstance(decision, Held)}
+    match decision:
+        case Routed():
+            names = [processor.name for processor in decision.candidates]
+            settings = decision.settings
+            result |= {"processor": names[0], "fallback": names[1:], "priority": settings.priority}
+            result["accounts"] = {share.account: share.percent or "rest" for share in settings.accounts}
+            result["skipped"] = [skip.processor for skip in decision.skipped]
+        case Rejected():
+            result["rejected"] = decision.code
+            result["skipped"] = [skip.processor for skip in decision.skipped]
+        case Held():
+            pass
+    return result
+
+
+def _of_charge(charge: Charge | None, found: Explanation) -> dict[str, object]:
+    if charge is None:
+        return {"fees": {}} if found.charge_error is None else {"fees": {"error": found.charge_error}}
+    fees: dict[str, object] = {fee.name: str(fee.money).partition(" ")[0] for fee in charge.fees}
+    return {"fees": fees, "net": str(charge.net).partition(" ")[0]}
