@@ -116,12 +116,12 @@ class Assembler:
         """Walk the whole frames of ``data`` and keep the rest."""
         events: list[Event] = []
         passed: list[bytes] = []
-        find, max_payload, size = self._channels.get, self._max_payload, len(data)
+        find, kinds, max_payload, size = self._channels.get, _KINDS, self._max_payload, len(data)
         at = run = 0  # the frame looked at; where the bytes that pass and are not in `passed` yet begin
         end = FRAME_HEAD_BYTES
         while at + FRAME_HEAD_BYTES <= size:
             kind, number, payload = FRAME_HEAD.unpack_from(data, at)
-            if payload > max_payload or kind not in _KINDS:
+            if payload > max_payload or kind not in kinds:
                 end = self._protocol_header_end(data, at, kind, payload)
             else:
                 end = at + FRAME_OVERHEAD_BYTES + payload

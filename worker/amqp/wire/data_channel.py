@@ -81,31 +81,26 @@ class DataChannel:
             )
         method = U32.unpack_from(data, start)[0]
         if method == DELIVER:
-            delivery = read_deliver(self.number, data, start, stop)
-            whole = self._take_content(delivery, data, end)
-            if whole:
-                self._expects = _METHOD_ONLY
-                events.append(delivery)
-                return whole
-            self._open = delivery
-        elif method in (ACK, NACK):
+            return self._take_delivery(data, start, stop, events)
+        if method in (ACK, NACK):
             events.append(read_confirm(self.number, data, start, stop, method == ACK))
             self._expects = _METHOD_ONLY
             return end
-        elif method == RETURN:
+        if method == RETURN:
             self._open = read_return(self.number, data, start, stop)
-        else:
-            self._expects = _OTHERS_CONTENT
-            return 0
-        self._expects = _OUR_HEADER
-        return end
+            self._expects = _OUR_HEADER
+            return end
+        self._expects = _OTHERS_CONTENT
+        return 0
 
-    def _take_content(self, content: Delivery, data: bytes, at: int) -> int:
-        """Take a header and a body in one frame each, if both are there and in order; give 0 if not.
+    def _take_delivery(self, data: bytes, start: int, stop: int, events: list[Event]) -> int:
+        """Take the Basic.Deliver in ``data[start:stop]`` and, if they are there, its header and its only body.
 
-        Only a shortcut: whatever it leaves is taken, or refused by name, frame by frame.
+        Those two are but a shortcut: whatever it leaves is taken, or refused by name, frame by frame.
         """
         number = self.number
+        content = read_deliver(number, data, start, stop)
+        at = stop + 1
         try:
             kind, channel, size, class_id, _, body_size = CONTENT_HEAD.unpack_from(data, at)
             body_at = at + FRAME_OVERHEAD_BYTES + size
@@ -124,10 +119,14 @@ class DataChannel:
             ):
                 content.raw_properties = data[at + FRAME_HEAD_BYTES + CONTENT_FIELDS_BYTES : body_at - 1]
                 content.body = data[start:end]
+                events.append(content)
+                self._expects = _METHOD_ONLY
                 return end + 1
         except (IndexError, struct_error):
             pass  # the rest has not arrived
-        return 0
+        self._open = content
+        self._expects = _OUR_HEADER
+        return at
 
     def _take_header(
         self, content: Delivery | Return, data: bytes, at: int, end: int, events: list[Event]
