@@ -84,8 +84,8 @@ class FeeComponent(Strict):
     base: Literal["amount", "remaining"] = Field(
         default="amount", description="what percentages look at: the amount, or what earlier fees left of it"
     )
-    tax: Decimal | None = Field(default=None, description="percent of the fees named by `on`")
-    on: list[Name] | None = Field(default=None, description="fees that are taxed; all earlier ones if absent")
+    tax: Decimal | None = Field(default=None, description="percent of the fees named by `of`")
+    of: list[Name] | None = Field(default=None, description="fees that are taxed; all earlier ones if absent")
 
 
 RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]

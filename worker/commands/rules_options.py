@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from schemas.payment import Payment
     from worker.rules_file import LoadedRules
 
@@ -52,6 +54,13 @@ def loaded(paths: Iterable[Path] | None, overlays: Iterable[Path] | None) -> "Lo
         return load(list(paths or [DEFAULT_RULES]), list(overlays or ()))
     except InvalidRules as error:
         raise fail(error) from None
+
+
+def console() -> "Console":
+    """Return a console for results; where no terminal sets the width, wide enough for tables."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def moment(now: datetime | None) -> datetime:

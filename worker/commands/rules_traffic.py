@@ -14,6 +14,7 @@ from worker.commands.rules_options import (
     Overlays,
     PaymentLines,
     Rules,
+    console,
     fail,
     loaded,
     moment,
@@ -183,8 +184,6 @@ def _cost(cost: int, uncosted: int, payments: int, currency: str, registry: "Cur
 
 
 def _print_simulation(simulation: "Simulation") -> None:
-    from rich.console import Console
-
     from worker.routing.figures import amount_text, minor_units_text
 
     registry = simulation.table.currencies
@@ -201,18 +200,16 @@ def _print_simulation(simulation: "Simulation") -> None:
             minor_units_text(sums.fees, currency, registry),
             _cost(sums.cost, sums.uncosted, sums.payments, currency, registry),
         )
-    console = Console(highlight=False)
-    console.print(by_rule)
+    out = console()
+    out.print(by_rule)
     if len(rows) > MOST_ROWS:
-        console.print(f"[dim]{len(rows) - MOST_ROWS} smaller rows are left out; --json has all[/]")
+        out.print(f"[dim]{len(rows) - MOST_ROWS} smaller rows are left out; --json has all[/]")
     total = sum(sums.payments for sums in simulation.cells.values())
     sent = sum(sums.payments for (_, to, _), sums in simulation.cells.items() if to.kind == "processor")
-    console.print(f"\n{total} payments: {sent} to processors, {total - sent} dead-lettered.")
+    out.print(f"\n{total} payments: {sent} to processors, {total - sent} dead-lettered.")
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    from rich.console import Console
-
     from worker.routing.figures import amount_text, minor_units_text
 
     registry = comparison.new.currencies
@@ -230,9 +227,9 @@ def _print_comparison(comparison: "Comparison") -> None:
             _cost(flow.cost_after - flow.cost_before, flow.uncosted, flow.payments, currency, registry),
             flow.examples[0],
         )
-    console = Console(highlight=False)
+    out = console()
     if moves:
-        console.print(table)
-        console.print()
+        out.print(table)
+        out.print()
     share = f"{comparison.moved} of {comparison.payments} payments move"
-    console.print(f"{share}, {comparison.repriced} more stay and pay other fees.")
+    out.print(f"{share}, {comparison.repriced} more stay and pay other fees.")

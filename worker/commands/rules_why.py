@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.commands.rules_options import Now, Overlays, Rules, fail, loaded, moment
+from worker.commands.rules_options import Now, Overlays, Rules, console, fail, loaded, moment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,9 +42,7 @@ def explain(
 
         sys.stdout.write(orjson.dumps(as_dict(found), option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    from rich.console import Console
-
-    _print(Console(highlight=False), parsed, found)
+    _print(console(), parsed, found)
 
 
 def _read(path: Path) -> "Payment":
@@ -105,13 +103,13 @@ def as_dict(found: "Explanation") -> dict[str, Any]:
     return result
 
 
-def _print(console: "Console", payment: "Payment", found: "Explanation") -> None:
+def _print(out: "Console", payment: "Payment", found: "Explanation") -> None:
     from rich.markup import escape
     from rich.table import Table
 
     amount = payment.amount
     country = payment.country or "missing"
-    console.print(
+    out.print(
         f"[bold]{escape(payment.payment_id)}[/]: {escape(payment.type)}, {escape(amount.value)} "
         f"{escape(amount.currency)}, merchant {escape(payment.merchant_id)}, country {country}"
     )
@@ -127,13 +125,13 @@ def _print(console: "Console", payment: "Payment", found: "Explanation") -> None
         else:
             trials.add_row(escape(trial.rule), escape(trial.failure.condition), escape(trial.failure.actual))
     if len(found.trials) > MOST_TRIALS:
-        console.print(
+        out.print(
             f"[dim]{len(found.trials) - MOST_TRIALS} rules before these failed too; --json shows all[/]"
         )
-    console.print(trials)
-    console.print()
+    out.print(trials)
+    out.print()
     for line in _outcome_lines(found):
-        console.print(line)
+        out.print(line)
 
 
 def _outcome_lines(found: "Explanation") -> list[str]:

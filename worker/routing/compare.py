@@ -22,7 +22,7 @@ class Flow:
     cost_before: int = 0
     cost_after: int = 0
     uncosted: int = 0
-    """Payments whose cost one of the tables does not say; they are in neither cost."""
+    """Payments whose cost changes by nobody knows how much; they are in neither cost."""
     rules: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
@@ -32,11 +32,11 @@ class Flow:
         self.amount += max(before.amount, after.amount)
         self.fees_before += before.fees
         self.fees_after += after.fees
-        if before.cost is None or after.cost is None:
-            self.uncosted += 1
-        else:
+        if before.cost is not None and after.cost is not None:
             self.cost_before += before.cost
             self.cost_after += after.cost
+        elif before.cost != after.cost or before.destination != after.destination:
+            self.uncosted += 1
         pair = (before.rule, after.rule)
         self.rules[pair] = self.rules.get(pair, 0) + 1
         if len(self.examples) < MAX_EXAMPLES:

@@ -46,6 +46,8 @@ def describe(condition: Condition) -> str:  # noqa: C901, PLR0911 - one case for
             return f"{field} is there"
         case Window():
             return _window(condition)
+        case All((part,)) | Any((part,)):
+            return describe(part)
         case All(parts):
             return "anything" if not parts else " and ".join(_nested(part) for part in parts)
         case Any(parts):

@@ -106,8 +106,8 @@ def _component(spec: ComponentSpec, path: Path, names: Names) -> FeeComponent | 
             (*path, amount_parts[0]), f"a tax has no {amount_parts[0]}; make it a fee of its own"
         )
         return None
-    if spec.tax is None and spec.on is not None:
-        names.problems.add_key((*path, "on"), "`on` belongs to a `tax`")
+    if spec.tax is None and spec.of is not None:
+        names.problems.add_key((*path, "of"), "`of` belongs to a `tax`")
         return None
     if spec.tax is None and not any(part in AMOUNT_PARTS for part in amount_parts):
         names.problems.add(path, f"fee {spec.name} needs one of {listing(AMOUNT_PARTS)}, or tax")
@@ -120,7 +120,7 @@ def _component(spec: ComponentSpec, path: Path, names: Names) -> FeeComponent | 
             _check_codes(tier.fixed, (*path, part, i, "fixed"), names)
     try:
         if spec.tax is not None:
-            return TaxComponent(spec.name, Percent.parse(spec.tax), tuple(spec.on or ()))
+            return TaxComponent(spec.name, Percent.parse(spec.tax), tuple(spec.of or ()))
         return FeeComponent(
             name=spec.name,
             terms=tuple(_terms(spec)),

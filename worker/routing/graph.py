@@ -56,7 +56,7 @@ def _send_edges(rule: str, action: Send) -> Iterator[Edge]:
         else []
     )
     for number, name in enumerate(rest, start=1):
-        yield Edge(rule, name, "fallback", f"fallback {number}" if len(rest) > 1 else "fallback")
+        yield Edge(rule, name, "fallback", f"fallback {number}" if len(rest) > 1 else "")
 
 
 def mermaid(table: RuleTable) -> str:
@@ -94,6 +94,7 @@ def _short(text: str, most: int) -> str:
 
 RULE_WIDTH, TARGET_WIDTH, GAP, LINE = 460, 180, 260, 15
 STYLE = """
+  .ground{fill:#fff}
   .rule{fill:#f6f8fa;stroke:#57606a}.target{fill:#ddf4ff;stroke:#0969da}.end{fill:#ffebe9;stroke:#cf222e}
   .off{fill:#eaeef2;stroke:#8c959f;stroke-dasharray:4 3}
   text{font:13px system-ui,sans-serif;fill:#1f2328}.name{font-weight:600}.small{font-size:11px;fill:#57606a}
@@ -135,7 +136,7 @@ def svg(table: RuleTable) -> str:
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
-        f"<style>{STYLE}</style>{''.join(curves)}{''.join(boxes)}</svg>\n"
+        f"<style>{STYLE}</style><rect class="ground" width="100%" height="100%"/>{''.join(curves)}{''.join(boxes)}</svg>\n"
     )
 
 

@@ -16,7 +16,7 @@ padding:1px 5px;border-radius:4px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .card b{display:block;font-size:24px;font-variant-numeric:tabular-nums;line-height:1.3}
-.card span{color:var(--soft);font-size:13px}
+.card>span{color:var(--soft);font-size:13px}
 .panel{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:auto}
 svg{display:block;width:100%;height:auto;padding:14px}svg text{fill:var(--ink);font-size:13px}
 svg .count{fill:var(--soft);font-size:12px}svg .band{opacity:.5}svg .band:hover{opacity:.85}
