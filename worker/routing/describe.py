@@ -26,7 +26,7 @@ from worker.routing.processors import shown_amount
 MOST_VALUES = 8
 
 
-def describe(condition: Condition) -> str:  # noqa: C901, PLR0911 - one case for each condition
+def describe(condition: Condition) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each condition
     """Return the condition as one line of text."""
     match condition:
         case Among(field, values, negated):

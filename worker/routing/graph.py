@@ -136,7 +136,8 @@ def svg(table: RuleTable) -> str:
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
-        f"<style>{STYLE}</style><rect class="ground" width="100%" height="100%"/>{''.join(curves)}{''.join(boxes)}</svg>\n"
+        f'<style>{STYLE}</style><rect class="ground" width="100%" height="100%"/>'
+        f"{''.join(curves)}{''.join(boxes)}</svg>\n"
     )
 
 
