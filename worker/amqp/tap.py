@@ -4,13 +4,13 @@ aiormq takes a ``TransportFactory``, whose stream it reads and writes. Ours give
 deliveries, returns and confirms of the diverted channels: those go to their channel's receiver. Whole frames
 written here stand between whole frames of aiormq's, which writes each in one piece.
 
-aiormq counts a peer as alive by the frames that reach its reader, so diverted traffic is made known to it by a
-heartbeat frame a second. docs/data-plane.md has the picture and what is assumed.
+aiormq counts a peer as alive by the frames that reach its reader, so diverted traffic is made known to it by
+a heartbeat frame a second. docs/data-plane.md has the picture and what is assumed.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aio_pika
 from aio_pika.abc import ConnectionParameter
@@ -59,10 +59,8 @@ class Tap(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket and show it to aiormq."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"the tap needs a transport for streams, not {type(transport).__name__}")
-        transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports have no such base
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

@@ -145,7 +145,7 @@ class TapLane:
     async def _send_alone(self, outgoing: Outgoing) -> Confirmation:
         message_id = outgoing.properties.message_id or ""
         while self._confirms.in_flight(message_id):  # rare: producers' ids never get here, ours are unique
-            await asyncio.sleep(0.001)  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         return (await self._send([outgoing], [message_id]))[0]
 
     async def _send(self, batch: Sequence[Outgoing], ids: Sequence[str]) -> Sequence[Confirmation]:
