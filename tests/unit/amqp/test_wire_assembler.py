@@ -169,6 +169,7 @@ def feed_slowly(assembler: Assembler, stream: bytes) -> None:
 
 
 BAD_HEADER = wire(header.ContentHeader(0, 1, Basic.Properties())).replace(b"\x00\x3c", b"\x00\x3d")
+SHORT_HEADER = b"\x02\x00\x01\x00\x00\x00\x0d\x00\x3c\x00\x00" + bytes(7) + b"\x01\x00\xce"
 DELIVER = wire(Basic.Deliver("c", 1, False, "", "q"))
 
 
@@ -195,6 +196,14 @@ DELIVER = wire(Basic.Deliver("c", 1, False, "", "q"))
         (DELIVER + wire(Basic.Ack(1)), "a content header was due"),
         (DELIVER + wire(body.ContentBody(b"x")), "a content header was due"),
         (DELIVER + BAD_HEADER, "class 61"),
+        (DELIVER + BAD_HEADER + wire(body.ContentBody(b"x")), "class 61"),
+        (
+            DELIVER + content(b"x", message_id="m")[:-10] + b"\x00" + wire(body.ContentBody(b"x")),
+            "ends in 0x00",
+        ),
+        (DELIVER + SHORT_HEADER + wire(body.ContentBody(b"x")), "13 bytes .* cut off"),
+        (DELIVER + content(b"x")[:-9] + b"\x02\x00\x01\x00\x00\x00\x01x\xce", "a body was due"),
+        (DELIVER + content(b"x")[:-9] + b"\x08\x00\x01\x00\x00\x00\x01x\xce" + DELIVER, "a body was due"),
         (DELIVER + b"\x02\x00\x01\x00\x00\x00\x0d\x00\x3c" + bytes(11) + b"\xce", "13 bytes .* cut off"),
         (delivery(1, b"xx", step=1)[:-9] + wire(Basic.Ack(1)), "a body was due"),
         (delivery(1, b"xx", step=1)[:-9] + content(b"x"), "a body was due"),
@@ -225,6 +234,21 @@ def test_the_frame_size_that_was_negotiated_is_the_limit():
     assert len(assembler.feed(delivery(1, bytes(4088)))[0]) == 1
     with pytest.raises(WireError, match="4089 bytes, but 4088"):
         assembler.feed(delivery(2, bytes(4089), step=5000))
+
+
+def test_a_header_frame_has_the_same_limit():
+    """Properties larger than a frame are refused too, though their message arrives whole."""
+    assembler = diverting(frame_max=4096)
+    with pytest.raises(WireError, match="but 4088 fit"):
+        assembler.feed(DELIVER + content(b"x", headers={"long": "x" * 5000}))
+
+
+def test_another_channels_body_is_not_taken_for_ours():
+    """Between our header and our body may stand a frame of another channel, of just the right size."""
+    stream = DELIVER + content(b"y")[:-9] + wire(body.ContentBody(b"n"), channel=2) + content(b"y")[-9:]
+    events, passed = diverting().feed(stream)
+    assert [event.body for event in events] == [b"y"]
+    assert passed == wire(body.ContentBody(b"n"), channel=2)
 
 
 def test_limits_out_of_bounds_are_refused():

@@ -94,9 +94,9 @@ class DataChannel:
         return 0
 
     def _take_delivery(self, data: bytes, start: int, stop: int, events: list[Event]) -> int:
-        """Take the Basic.Deliver in ``data[start:stop]`` and, if they are there, its header and its only body.
+        """Take the Basic.Deliver in ``data[start:stop]`` and, if they are there, its header and only body.
 
-        Those two are but a shortcut: whatever it leaves is taken, or refused by name, frame by frame.
+        The latter is a shortcut: whatever it leaves is taken, or refused by name, frame by frame.
         """
         number = self.number
         content = read_deliver(number, data, start, stop)
