@@ -63,11 +63,11 @@ def test_confirms_and_returns_come_in_the_order_of_the_stream():
         wire(Basic.Ack(1, False))
         + wire(Basic.Return(312, "NO_ROUTE", "ex", "key"))
         + content(b"back", message_id="m-2")
-        + wire(Basic.Ack(2, True), Basic.Nack(4, True, False))
+        + wire(Basic.Ack(2, True), Basic.Nack(4, True, False), Basic.Nack(5, False, True))
     )
     events, passed = diverting().feed(stream)
     assert passed == b""
-    first, returned, second, refused = events
+    first, returned, second, *refused = events
     assert isinstance(returned, Return)
     assert (returned.reply_code, returned.reply_text, returned.exchange, returned.routing_key) == (
         312,
@@ -76,12 +76,13 @@ def test_confirms_and_returns_come_in_the_order_of_the_stream():
         "key",
     )
     assert (returned.body, returned.properties.message_id) == (b"back", "m-2")
-    confirms = [first, second, refused]
+    confirms = [first, second, *refused]
     assert all(isinstance(confirm, Confirm) for confirm in confirms)
     assert [(one.tag, one.multiple, one.stored) for one in confirms] == [
         (1, False, True),
         (2, True, True),
         (4, True, False),
+        (5, False, False),
     ]
 
 
