@@ -144,16 +144,18 @@ class Supervisor:
 
     async def _stop_all(self) -> int:
         """Ask every child to drain; kill those that outstay the deadline by far."""
-        for child in self.children:
-            if child.exitcode is None and child.pid is not None:
+        running = [child for child in self.children if child.exitcode is None]
+        for child in running:
+            if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + self.settings.drain_timeout + TRACE_FLUSH_SECONDS + 5
         codes = []
-        for child in self.children:
+        for child in running:
             await asyncio.to_thread(child.join, max(0.0, deadline - time.monotonic()))
             if child.exitcode is None:
                 get_log().error("worker process killed: it did not drain in time", child=child.pid)
                 child.kill()
                 await asyncio.to_thread(child.join)
-            codes.append(abs(child.exitcode or 0))
+            # Ended by SIGTERM itself: it was still starting, held no payment, and has nothing to drain.
+            codes.append(0 if child.exitcode == -signal.SIGTERM else abs(child.exitcode or 0))
         return max(codes, default=0)
