@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from schemas import dead_letter as names
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, Outgoing, Properties
-from worker.errors import PermanentError
+from worker.amqp.wire import encode_table
+from worker.errors import MalformedProperties, PermanentError
 
 APP_ID: Final = "payment-stream-worker"
 MAX_HEADER_BYTES: Final = 48 * 1024
@@ -199,9 +200,22 @@ class Envelopes:
 
 
 def producer_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headers that are the producer's own; none of them where they are too large to pass on."""
-    kept = {k: v for k, v in headers.items() if k not in _OWN and not k.startswith(_BROKERS)}
+    """Return the headers that are the producer's own and can be passed on; none where they are too large."""
+    kept = {
+        name: value
+        for name, value in headers.items()
+        if name not in _OWN and not name.startswith(_BROKERS) and _is_writable(name, value)
+    }
     return kept if _size(kept) <= MAX_HEADER_BYTES else {}
+
+
+def _is_writable(name: str, value: Any) -> bool:
+    """Whether AMQP can carry a header out again: not all that some clients write can be written by others."""
+    try:
+        encode_table({name: value})
+    except MalformedProperties:
+        return False
+    return True
 
 
 def rfc3339(moment: datetime) -> str:

@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import aio_pika
@@ -20,6 +19,7 @@ from pamqp import commands
 from worker.amqp.connection import Broker, connect, open_channel, return_reason, underlay
 from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
 from worker.amqp.watermark import Watermark
+from worker.amqp.wire import encode_properties
 from worker.errors import BrokerUnavailable, PublishRefused, Unroutable
 
 CLOSE_SECONDS: Final = 5.0
@@ -149,7 +149,7 @@ class StandardLane:
                 outgoing.body,
                 exchange=outgoing.exchange,
                 routing_key=outgoing.routing_key,
-                properties=_write_properties(outgoing.properties),
+                properties=_Encoded(outgoing.properties),
                 mandatory=True,
                 wait=False,
                 timeout=self._confirm_timeout,
@@ -221,18 +221,13 @@ def _read_properties(properties: commands.Basic.Properties) -> Properties:
     )
 
 
-def _write_properties(properties: Properties) -> commands.Basic.Properties:
-    timestamp = properties.timestamp
-    return commands.Basic.Properties(
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
-        headers=dict(properties.headers) or None,
-        delivery_mode=2,
-        priority=properties.priority,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        message_id=properties.message_id,
-        timestamp=datetime.fromtimestamp(timestamp, UTC) if timestamp is not None else None,
-        message_type=properties.type,
-        app_id=properties.app_id,
-    )
+class _Encoded(commands.Basic.Properties):
+    """Properties encoded by our own codec: pamqp's narrows doubles and refuses byte strings in headers."""
+
+    def __init__(self, properties: Properties) -> None:
+        super().__init__(message_id=properties.message_id)
+        self._encoded = encode_properties(replace(properties, delivery_mode=2, expiration=None))
+
+    def marshal(self) -> bytes:
+        """Return the flags and values as a content header carries them."""
+        return self._encoded
