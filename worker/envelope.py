@@ -9,7 +9,7 @@ cycle and drop the message.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -19,8 +19,10 @@ from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, Outgoing, Properties
 from worker.amqp.wire import encode_table
 from worker.errors import MalformedProperties, PermanentError
+from worker.planning import Dispatch
 
 APP_ID: Final = "payment-stream-worker"
+DISPATCH_ID: Final = "dispatch-id"
 MAX_HEADER_BYTES: Final = 48 * 1024
 """Producers' headers beyond this are dropped from dead letters: a header must fit into one AMQP frame."""
 
@@ -71,9 +73,8 @@ class Arrival:
     pinned: bool = False
 
 
-def read_arrival(delivery: Delivery) -> Arrival:
+def read_arrival(delivery: Delivery, properties: Properties) -> Arrival:
     """Read a payment's past from a delivery; headers not as the worker writes them count as absent."""
-    properties = delivery.properties
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers:
         return Arrival(
@@ -97,6 +98,26 @@ def read_arrival(delivery: Delivery) -> Arrival:
     )
 
 
+class Letter(Protocol):
+    """What a delayed payment or a dead letter is made from: the message as it arrived, and its past."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """Its body is kept."""
+
+    @property
+    def properties(self) -> Properties:
+        """They are kept, as far as they are the producer's."""
+
+    @property
+    def arrival(self) -> Arrival:
+        """Its history is carried on."""
+
+    @property
+    def payment_id(self) -> str | None:
+        """Where it could be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelopes:
     """Builds the worker's publishes. ``next_message_id`` gives an id that no other publish has."""
@@ -105,26 +126,21 @@ class Envelopes:
     dead_exchange: str
     return_to: str
 
-    def dispatch(  # noqa: PLR0913 - a message is what it is made of
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        *,
-        payment_id: str,
-        dispatch_id: str,
-        attempt: int,
-        traceparent: str,
-        now: datetime,
+    def dispatch(
+        self, dispatch: Dispatch, payment_id: str, attempt: int, traceparent: str, now: datetime
     ) -> Outgoing:
         """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues."""
         return Outgoing(
-            exchange,
-            routing_key,
-            body,
+            dispatch.exchange,
+            dispatch.routing_key,
+            dispatch.body,
             Properties(
                 content_type="application/json",
-                headers={names.TRACEPARENT: traceparent, "dispatch-id": dispatch_id, names.ATTEMPT: attempt},
+                headers={
+                    names.TRACEPARENT: traceparent,
+                    DISPATCH_ID: dispatch.dispatch_id,
+                    names.ATTEMPT: attempt,
+                },
                 message_id=self.next_message_id(),
                 correlation_id=payment_id,
                 timestamp=int(now.timestamp()),
@@ -133,47 +149,38 @@ class Envelopes:
             ),
         )
 
-    def delayed(  # noqa: PLR0913
-        self,
-        exchange: str,
-        delivery: Delivery,
-        arrival: Arrival,
-        failure: Attempt,
-        *,
-        traceparent: str,
-        now: datetime,
+    def delayed(
+        self, exchange: str, letter: Letter, failure: Attempt, traceparent: str, now: datetime
     ) -> Outgoing:
         """The payment as it arrived, for a delay queue; it comes back with its attempt counted."""
+        arrival = letter.arrival
         own = self._history(arrival, (*arrival.attempts, failure), now)
         own[names.ATTEMPT] = arrival.attempt + 1
         own[names.TRACEPARENT] = traceparent
         if arrival.pinned:
             own[names.PINNED] = True
-        return self._copy(delivery, exchange, self.return_to, own)
+        return self._copy(letter, exchange, self.return_to, own)
 
-    def dead_letter(  # noqa: PLR0913
+    def dead_letter(
         self,
-        delivery: Delivery,
-        arrival: Arrival,
+        letter: Letter,
         error: PermanentError,
         attempts: Iterable[Attempt],
-        payment_id: str | None,
-        *,
         traceparent: str,
         now: datetime,
     ) -> Outgoing:
         """The payment as it arrived, with why it is dead. The routing key is the error's code."""
-        own = self._history(arrival, tuple(attempts), now)
+        own = self._history(letter.arrival, tuple(attempts), now)
         own |= {
             names.ERROR_CODE: error.code,
             names.ERROR_MESSAGE: str(error)[:2000],
-            names.ATTEMPT: arrival.attempt,
+            names.ATTEMPT: letter.arrival.attempt,
             names.DEAD_AT: rfc3339(now),
             names.TRACEPARENT: traceparent,
         }
-        if payment_id is not None:
-            own[names.PAYMENT_ID] = payment_id
-        return self._copy(delivery, self.dead_exchange, error.code, own)
+        if letter.payment_id is not None:
+            own[names.PAYMENT_ID] = letter.payment_id
+        return self._copy(letter, self.dead_exchange, error.code, own)
 
     def _history(self, arrival: Arrival, attempts: tuple[Attempt, ...], now: datetime) -> dict[str, Any]:
         own: dict[str, Any] = {
@@ -188,15 +195,15 @@ class Envelopes:
             own[names.EXPIRATION] = arrival.expiration
         return own
 
-    def _copy(self, delivery: Delivery, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
+    def _copy(self, letter: Letter, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
         properties = replace(
-            delivery.properties,
-            headers={**producer_headers(delivery.properties.headers), **own},
+            letter.properties,
+            headers={**producer_headers(letter.properties.headers), **own},
             message_id=self.next_message_id(),
             delivery_mode=2,
             expiration=None,
         )
-        return Outgoing(exchange, routing_key, delivery.body, properties)
+        return Outgoing(exchange, routing_key, letter.delivery.body, properties)
 
 
 def producer_headers(headers: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
+from worker.report import Reporter
 from worker.retry import RetryPolicy, retry_connecting
 from worker.routing import RuleTable
 from worker.settings import Settings
@@ -154,10 +155,10 @@ class Worker:
             policy=RetryPolicy(settings.retry_in_process, settings.delay_steps),
             tracer=self.tracer,
             log=self.log,
+            reporter=Reporter(self.counts, self.log, settings.log_level == "debug"),
             limits=Limits(settings.max_batch, settings.max_message_bytes),
             now=lambda: datetime.now(UTC),
             clock=time.monotonic,
             delay_exchange=names.delay,
             queue=names.incoming,
-            counts=self.counts,
         )

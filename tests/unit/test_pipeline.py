@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +18,7 @@ from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
+from worker.report import Reporter
 from worker.retry import RetryPolicy
 from worker.telemetry.logs import get_log
 from worker.telemetry.tracing import PassingTracer
@@ -40,6 +41,7 @@ class Stage:
         self.planner: Any = Planner(rule_table())
         self.ids = itertools.count(1)
         self.lane = MemoryLane(self.broker, "in", prefetch=50)
+        self.counts: Counter[str] = Counter()
         self.pipeline = self.make()
 
     def make(self) -> Pipeline:
@@ -50,6 +52,7 @@ class Stage:
             policy=self.policy,
             tracer=PassingTracer(),
             log=get_log(),
+            reporter=Reporter(self.counts, get_log(), each_dispatch=True),
             limits=Limits(max_batch=10, max_message_bytes=10_000),
             now=lambda: NOW,
             clock=asyncio.get_running_loop().time,
@@ -84,7 +87,7 @@ class Stage:
     async def drain(self, count: int) -> None:
         """Run until so many payments have an outcome, and check that nothing stays unsettled."""
         async with self.running():
-            await self.until(lambda: self.pipeline.counts.total() >= count)
+            await self.until(lambda: self.counts.total() >= count)
         assert not self.lane.unacked
 
 
@@ -100,7 +103,7 @@ async def test_dispatches_to_the_first_candidate() -> None:
     assert sent.properties.correlation_id == "pay-1"
     assert sent.properties.headers["traceparent"] == TRACEPARENT
     assert sent.properties.headers["dispatch-id"] == dispatch["dispatch_id"]
-    assert stage.pipeline.counts == {"dispatched": 1}
+    assert stage.counts == {"dispatched": 1}
 
 
 async def test_batches_keep_payments_apart() -> None:
@@ -204,8 +207,8 @@ async def test_refused_everywhere_is_tried_again_in_process() -> None:
     async with stage.running():
         await stage.until(lambda: len(stage.lane.sent) >= 2)
         stage.broker.bindings["beta"] = "beta"
-        await stage.until(lambda: stage.pipeline.counts.total())
-    assert stage.pipeline.counts == {"dispatched": 1}
+        await stage.until(lambda: stage.counts.total())
+    assert stage.counts == {"dispatched": 1}
 
 
 async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
@@ -221,6 +224,7 @@ async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
         assert delayed.properties.headers[headers.ATTEMPT] == attempt
         stage.broker.queues[queue].clear()
         stage.lane = MemoryLane(stage.broker, "in", 50)
+        stage.counts.clear()
         stage.pipeline = stage.make()
         stage.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
         await stage.drain(1)
@@ -242,7 +246,7 @@ def test_a_forged_attempt_header_counts_as_the_first(attempt: object) -> None:
 
     lane = MemoryLane(MemoryBroker(queues={"in": deque()}), "in", 1)
     stored = Stored(b"x", Properties(headers={headers.ATTEMPT: attempt, headers.ATTEMPTS: "{"}), "e", "k")
-    arrival = read_arrival(lane._deliver(stored))
+    arrival = read_arrival(lane._deliver(stored), stored.properties)
     assert (arrival.attempt, arrival.attempts) == (1, ())
 
 
@@ -253,7 +257,7 @@ async def test_an_unknown_outcome_releases_the_payment() -> None:
     stage.put(body())
     with pytest.raises(BrokerUnavailable):
         await asyncio.wait_for(stage.pipeline.run(), SOON)
-    assert stage.pipeline.counts == {"released": 1}
+    assert stage.counts == {"released": 1}
     assert not stage.queue("beta")
     assert stage.queue("in")[0].redelivered
 
@@ -268,7 +272,7 @@ async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pyte
         await stage.until(lambda: len(stage.lane.sent) >= 3)
         assert stage.lane.unacked
         stage.broker.full.clear()
-        await stage.until(lambda: stage.pipeline.counts.total())
+        await stage.until(lambda: stage.counts.total())
     assert len(stage.queue("dead")) == 1
     assert not stage.lane.unacked
 
@@ -306,7 +310,7 @@ async def test_a_bug_costs_its_own_payment_only() -> None:
     for name in ("a", "boom", "b"):
         stage.put(body(payment_id=name))
     await stage.drain(3)
-    assert stage.pipeline.counts == {"dispatched": 2, "dead_lettered": 1}
+    assert stage.counts == {"dispatched": 2, "dead_lettered": 1}
     assert stage.queue("dead")[0].properties.headers[headers.ERROR_CODE] == "internal_error"
 
 

@@ -6,10 +6,10 @@ its log lines and its dispatch can always be found together.
 """
 
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from random import getrandbits
+from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -23,6 +23,9 @@ from worker.telemetry import attributes as names
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
+Describe: TypeAlias = Callable[[], Mapping[str, Any]]
+"""Gives attributes; it is called only when a span records them."""
+
 
 class PaymentTrace(Protocol):
     """The trace of one payment in the worker's hands."""
@@ -31,22 +34,20 @@ class PaymentTrace(Protocol):
     def trace_id(self) -> str:
         """32 hex digits."""
 
-    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:
+    def sending(self, exchange: str, routing_key: str, attributes: Describe) -> str:
         """A publish begins; return the ``traceparent`` that travels with it."""
 
     def sent(self, error_code: str | None) -> None:
         """The publish begun last was confirmed, or what became of it instead."""
 
-    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+    def end(self, outcome: str, error_code: str | None, attributes: Describe) -> None:
         """The payment has left the worker's hands."""
 
 
 class Tracer(Protocol):
     """Starts the trace of a payment."""
 
-    def receive(
-        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
-    ) -> PaymentTrace:
+    def receive(self, headers: Mapping[str, Any], attributes: Describe) -> PaymentTrace:
         """Begin with a delivery's headers; ``attributes`` are asked for only when a span is recorded."""
 
     def shutdown(self, timeout_seconds: float) -> None:
@@ -60,23 +61,21 @@ class PassedTrace:
 
     def __init__(self, traceparent: object) -> None:
         valid = isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent)
-        self._traceparent = (
-            str(traceparent) if valid else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-        )
+        self._traceparent = str(traceparent) if valid else _new_traceparent()
 
     @property
     def trace_id(self) -> str:
         """See ``PaymentTrace``."""
         return self._traceparent[3:35]
 
-    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def sending(self, exchange: str, routing_key: str, attributes: Describe) -> str:  # noqa: ARG002
         """See ``PaymentTrace``."""
         return self._traceparent
 
     def sent(self, error_code: str | None) -> None:
         """See ``PaymentTrace``."""
 
-    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+    def end(self, outcome: str, error_code: str | None, attributes: Describe) -> None:
         """See ``PaymentTrace``."""
 
 
@@ -86,7 +85,7 @@ class PassingTracer:
     def receive(
         self,
         headers: Mapping[str, Any],
-        attributes: Callable[[], Mapping[str, Any]],  # noqa: ARG002 - nothing is recorded
+        attributes: Describe,  # noqa: ARG002 - nothing is recorded
     ) -> PaymentTrace:
         """See ``Tracer``."""
         return PassedTrace(headers.get("traceparent"))
@@ -108,7 +107,7 @@ class RecordedTrace:
         """See ``PaymentTrace``."""
         return f"{self._span.get_span_context().trace_id:032x}"
 
-    def sending(self, exchange: str, routing_key: str, attributes: Mapping[str, Any]) -> str:
+    def sending(self, exchange: str, routing_key: str, attributes: Describe) -> str:
         """See ``PaymentTrace``."""
         self._sending = span = self._tracer.start_span(
             f"send {exchange}",
@@ -120,7 +119,7 @@ class RecordedTrace:
                 names.OPERATION_TYPE: "send",
                 names.DESTINATION: f"{exchange}:{routing_key}",
                 names.ROUTING_KEY: routing_key,
-                **attributes,
+                **attributes(),
             }
             if self._span.is_recording()
             else None,
@@ -134,10 +133,10 @@ class RecordedTrace:
             self._sending.end()
             self._sending = None
 
-    def end(self, outcome: str, error_code: str | None, attributes: Mapping[str, Any]) -> None:
+    def end(self, outcome: str, error_code: str | None, attributes: Describe) -> None:
         """See ``PaymentTrace``."""
         if self._span.is_recording():
-            self._span.set_attributes({names.PAYMENT_OUTCOME: outcome, **attributes})
+            self._span.set_attributes({names.PAYMENT_OUTCOME: outcome, **attributes()})
         _mark(self._span, error_code)
         self._span.end()
 
@@ -150,9 +149,7 @@ class RecordingTracer:
         self._tracer = provider.get_tracer("payment-stream-worker")
         self._name = f"process {queue}"
 
-    def receive(
-        self, headers: Mapping[str, Any], attributes: Callable[[], Mapping[str, Any]]
-    ) -> PaymentTrace:
+    def receive(self, headers: Mapping[str, Any], attributes: Describe) -> PaymentTrace:
         """See ``Tracer``."""
         carrier = {
             key: value for key in ("traceparent", "tracestate") if isinstance(value := headers.get(key), str)
@@ -176,6 +173,12 @@ class RecordingTracer:
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(timeout_seconds)
+
+
+def _new_traceparent() -> str:
+    """Begin a trace that nobody records: random ids that are not zero, the sampled flag unset."""
+    trace_id, span_id = getrandbits(128) | 1, getrandbits(64) | 1
+    return f"00-{trace_id:032x}-{span_id:016x}-00"
 
 
 def make_tracer(exporter: str, queue: str) -> Tracer:

@@ -1,0 +1,68 @@
+"""What became of each payment: counted, traced, logged."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from worker.errors import BrokerUnavailable
+from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, Released
+from worker.telemetry import attributes as names
+from worker.telemetry.logs import Log
+from worker.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Reports outcomes. ``each_dispatch`` logs dispatches too, one line a payment."""
+
+    counts: Counter[str]
+    log: Log
+    each_dispatch: bool
+
+    def finish(self, work: Work, outcome: Outcome) -> None:
+        """Report what became of a payment, and end its trace."""
+        name = outcome.name
+        self.counts[name] += 1
+        match outcome:
+            case Dispatched():
+                work.trace.sent(None)
+                code = None
+                if self.each_dispatch:
+                    self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
+            case Delayed():
+                work.trace.sent(None)
+                code = outcome.code
+                self._say(work, outcome, code=code, seconds=outcome.seconds)
+            case DeadLettered():
+                work.trace.sent(None)
+                code = outcome.error.code
+                self._say(work, outcome, code=code, reason=str(outcome.error))
+            case Released():
+                work.trace.sent(BrokerUnavailable.code)
+                code = BrokerUnavailable.code
+                self._say(work, outcome, code=code, reason=outcome.reason)
+            case _:
+                assert_never(outcome)
+        work.trace.end(name, code, lambda: _describe(work, outcome))
+
+    def _say(self, work: Work, outcome: Outcome, **details: Any) -> None:
+        say = self.log.info if isinstance(outcome, Dispatched) else self.log.warning
+        say(
+            outcome.name,
+            payment_id=work.payment_id,
+            trace_id=work.trace.trace_id,
+            attempt=work.arrival.attempt,
+            **details,
+        )
+
+
+def _describe(work: Work, outcome: Outcome) -> dict[str, Any]:
+    """Return the attributes that a process span has only at its end."""
+    described: dict[str, Any] = {}
+    if work.payment_id is not None:
+        described |= {names.PAYMENT_ID: work.payment_id, names.CONVERSATION_ID: work.payment_id}
+    if work.plan is not None:
+        described |= {names.PAYMENT_RULE: work.plan.rule, names.RULES_VERSION: work.plan.rules_version}
+    if isinstance(outcome, Dispatched):
+        described |= {names.PAYMENT_PROCESSOR: outcome.processor, names.DISPATCH_ID: outcome.dispatch_id}
+    return described
