@@ -16,13 +16,14 @@ from schemas.payment import Payment
 from worker.routing.conditions import Among, Condition, Range, Value
 from worker.routing.fields import getter
 
-SHAPES_LIMIT = 65_536
-"""Shapes remembered before the memory starts afresh."""
-RAW_KEYS = {
-    "type": attrgetter("type"),
-    "currency": attrgetter("amount.currency"),
-    "country": attrgetter("country"),
-}
+MEMORY_BYTES = 32 * 1024 * 1024
+"""What the bit sets of remembered shapes may take, before the memory starts afresh."""
+MAX_SHAPES = 65_536
+WIDE_VALUES = 32
+"""From so many named values on a field is too varied to stand in a shape."""
+FEW = 8
+"""Rules for one wide value up to which they are tried against the shape's bit set one by one."""
+RAW_FIELDS = {"type": "type", "currency": "amount.currency", "country": "country"}
 """Fields with few values, which stand in a shape as they are; others pass a table of the named values."""
 
 R = TypeVar("R")
@@ -52,12 +53,32 @@ class _FieldIndex:
     """Which rules allow each value of one field; ``others`` are those that do not ask."""
 
     read: Callable[[Payment], Any]
-    key: Callable[[Payment], Any]
+    key: Callable[[Payment], Any] | None
     masks: Mapping[Value, int]
     others: int
 
     def mask(self, payment: Payment) -> int:
         return self.masks.get(self.read(payment), 0) | self.others
+
+
+@dataclass(frozen=True, slots=True)
+class _Wide(Generic[R]):
+    """The field with the most named values: for each, the positions of the rules that ask for it."""
+
+    read: Callable[[Payment], Any]
+    positions: Mapping[Value, tuple[int, ...]]
+    asked: int
+    """Bit set of the rules that ask for any value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice(Generic[R]):
+    """What one shape leaves of the rules: ``allowed`` as a bit set in bytes, ``general`` those not wide."""
+
+    allowed: bytes
+    general: tuple[R, ...]
+    places: tuple[int, ...]
+    merged: dict[Value, tuple[R, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +90,70 @@ class Index(Generic[R]):
     fields: tuple[_FieldIndex, ...]
     bounds: tuple[int, ...]
     bands: tuple[int, ...]
+    wide: _Wide[R] | None
+    _raw: Callable[[Payment], tuple[Any, ...]]
     _keys: tuple[Callable[[Payment], Any], ...]
-    _shapes: dict[tuple[Any, ...], tuple[R, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _shapes: dict[tuple[Any, ...], _Slice[R]] = field(default_factory=dict, compare=False, repr=False)
 
-    def candidates(self, payment: Payment, amount: int) -> tuple[R, ...]:
+    def candidates(self, payment: Payment, amount: int) -> Sequence[R]:
         """Return the rules that may match, in order, up to the first that surely does."""
-        shape = tuple([key(payment) for key in self._keys])
+        shape = self._raw(payment)
+        if self._keys:
+            shape = (*shape, *[key(payment) for key in self._keys])
         if self.bounds:
             shape = (*shape, bisect_right(self.bounds, amount))
         found = self._shapes.get(shape)
         if found is None:
-            found = self._find(payment, amount)
-            if len(self._shapes) >= SHAPES_LIMIT:
-                self._shapes.clear()
-            self._shapes[shape] = found
-        return found
+            found = self._shapes[shape] = self._find(payment, amount)
+        if self.wide is None:
+            return found.general
+        value = self.wide.read(payment)
+        positions = self.wide.positions.get(value)
+        if positions is None:
+            return found.general
+        if len(positions) > FEW:
+            return self._merged(found, value, positions)
+        allowed = found.allowed
+        special = [i for i in positions if allowed[i >> 3] >> (i & 7) & 1]
+        return self._merge(found, special) if special else found.general
 
-    def _find(self, payment: Payment, amount: int) -> tuple[R, ...]:
+    def forget(self) -> None:
+        """Forget the shapes seen so far, as if the table were new."""
+        self._shapes.clear()
+
+    def _merged(self, found: _Slice[R], value: Value, positions: Sequence[int]) -> tuple[R, ...]:
+        """Merge many rules once, and remember it with the shape."""
+        merged = found.merged.get(value)
+        if merged is None:
+            allowed = found.allowed
+            special = [i for i in positions if allowed[i >> 3] >> (i & 7) & 1]
+            merged = found.merged[value] = tuple(self._merge(found, special))
+        return merged
+
+    def _merge(self, found: _Slice[R], special: Sequence[int]) -> Sequence[R]:
+        """Return the general and the special rules in order, up to the first that surely matches."""
+        merged = []
+        for i in sorted((*found.places, *special)):
+            merged.append(self.rules[i])
+            if self.decided >> i & 1:
+                break
+        return merged
+
+    def _find(self, payment: Payment, amount: int) -> _Slice[R]:
         mask = self.bands[bisect_right(self.bounds, amount)]
         for one in self.fields:
             mask &= one.mask(payment)
-        sure = mask & self.decided
+        general = mask if self.wide is None else mask & ~self.wide.asked
+        sure = general & self.decided
         if sure:
-            mask &= sure ^ (sure - 1)  # everything up to the lowest sure bit
-        return tuple([self.rules[i] for i in bits(mask)])
+            upto = sure ^ (sure - 1)  # everything up to the lowest sure bit: what is after it never decides
+            general &= upto
+            mask &= upto
+        size = (len(self.rules) + 7) // 8
+        if len(self._shapes) >= min(MAX_SHAPES, MEMORY_BYTES // size):
+            self._shapes.clear()
+        places = tuple(bits(general))
+        return _Slice(mask.to_bytes(size, "little"), tuple([self.rules[i] for i in places]), places, {})
 
 
 def bits(mask: int) -> list[int]:
@@ -115,6 +176,11 @@ def build_index(rules: Sequence[R], entries: Sequence[Entry], decided: Sequence[
             for value in values:
                 postings.setdefault(value, []).append(i)
     every = (1 << len(rules)) - 1
+    varied = max(demands, key=lambda name: len(demands[name]), default="")
+    wide: _Wide[R] | None = None
+    if varied and varied not in RAW_FIELDS and len(demands[varied]) >= WIDE_VALUES:
+        positions = {value: tuple(found) for value, found in demands.pop(varied).items()}
+        wide = _Wide(getter(varied), positions, _mask(asked[varied]))
     fields = tuple(
         _field_index(
             name, {value: _mask(found) for value, found in postings.items()}, every ^ _mask(asked[name])
@@ -123,13 +189,25 @@ def build_index(rules: Sequence[R], entries: Sequence[Entry], decided: Sequence[
     )
     bounds, bands = _bands([interval for _, interval in entries], every)
     sure = _mask([i for i, yes in enumerate(decided) if yes])
-    return Index(tuple(rules), sure, fields, bounds, bands, tuple(one.key for one in fields))
+    raw = _raw_reader([name for name in RAW_FIELDS if name in demands])
+    keys = tuple(one.key for one in fields if one.key is not None)
+    return Index(tuple(rules), sure, fields, bounds, bands, wide, raw, keys)
+
+
+def _raw_reader(names: Sequence[str]) -> Callable[[Payment], tuple[Any, ...]]:
+    """Return a reader of the fields that stand in a shape as they are, always as a tuple."""
+    if not names:
+        return lambda _payment: ()
+    if len(names) == 1:
+        read = attrgetter(RAW_FIELDS[names[0]])
+        return lambda payment: (read(payment),)
+    return attrgetter(*[RAW_FIELDS[name] for name in names])
 
 
 def _field_index(name: str, masks: dict[Value, int], others: int) -> _FieldIndex:
     read = getter(name)
-    if name in RAW_KEYS:
-        return _FieldIndex(read, RAW_KEYS[name], masks, others)
+    if name in RAW_FIELDS:
+        return _FieldIndex(read, None, masks, others)
     codes = {value: code for code, value in enumerate(masks, start=1)}
     return _FieldIndex(read, lambda payment: codes.get(read(payment)), masks, others)
 

@@ -22,6 +22,7 @@ class Names:
     groups: Mapping[str, Sequence[object]]
     registry: CurrencyRegistry
     problems: Problems
+    _sound: set[tuple[str, object]] = field(default_factory=set)
     _members: dict[str, tuple[Value, ...]] = field(default_factory=dict)
 
     @property
@@ -97,6 +98,14 @@ class Names:
 
     def check_value(self, field_name: str, value: Value, path: Path) -> None:
         """Report a value that the field can never hold: an unknown currency or country, a malformed type."""
+        if (field_name, value) in self._sound:
+            return
+        before = len(self.problems.found)
+        self._check_value(field_name, value, path)
+        if len(self.problems.found) == before:
+            self._sound.add((field_name, value))
+
+    def _check_value(self, field_name: str, value: Value, path: Path) -> None:
         if field_name == "currency" and value not in self.currencies:
             self.problems.add(path, f"unknown currency {value!r}{nearest(value, self.currencies)}")
         elif field_name == "country" and value not in COUNTRY_CODES:

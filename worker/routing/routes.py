@@ -165,7 +165,9 @@ def _shares(spec: SettingsSpec) -> tuple[AccountShare, ...]:
 
 
 def _accounts(spec: SettingsSpec, path: Path, around: Surroundings) -> tuple[AccountShare, ...]:
-    shares, where = spec.accounts or [], (*path, "accounts")
+    if spec.accounts is None:
+        return ()
+    shares, where = spec.accounts, (*path, "accounts")
     problems = around.names.problems
     rests = 0
     for i, share in enumerate(shares):

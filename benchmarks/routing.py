@@ -1,0 +1,368 @@
+"""How long one routing decision takes as rule tables grow, beside other rule engines with the same rules.
+
+``python -m benchmarks.routing [--quick]``. Every engine gets the same generated rules in the form its own
+documents recommend, and the same payments; all run in one process, in turn, several rounds, medians shown.
+
+- ours: the compiled table; "cold" forgets every shape before each payment, which no running worker does.
+- rule-engine: one ``Rule`` a rule, ``matches`` in order until one does.
+- zen-engine: one JDM decision table with hit policy first, ``create_decision`` once, ``evaluate`` a payment.
+- common-expression-language (Rust): every expression compiled once, ``execute`` in order until one is true.
+"""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from schemas.payment import Payment
+from schemas.rules import RuleDocument
+from worker.routing import RuleTable, compile_rules
+
+RESULTS = Path(__file__).parent / "results"
+NOW = datetime(2026, 1, 7, 12, tzinfo=UTC)
+SIZES = (10, 100, 1_000, 10_000)
+PEER_SIZE = 1_000
+TYPES = ("card", "wallet", "bank_transfer")
+CURRENCIES = ("EUR", "USD", "GBP", "SEK", "JPY", "BRL")
+COUNTRIES = ("DE", "FR", "IT", "ES", "NL", "US", "GB", "SE", "JP", "BR", "CA", "PL")
+PROCESSORS = ("aurora", "borealis", "cascade", "dusk")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one rule asks for; amounts are whole units, None asks nothing."""
+
+    name: str
+    type: str
+    currency: str
+    countries: tuple[str, ...]
+    merchant: str | None
+    low: int
+    high: int
+
+
+def make_rules(count: int, seed: int = 7) -> list[Wanted]:
+    """Return rules as platforms have them: most for one merchant, all with an amount band.
+
+    The last rule is one that a known payment matches and no other rule does.
+    """
+    pick = random.Random(seed)  # noqa: S311
+    rules = []
+    for i in range(count - 1):
+        low = pick.choice((0, 1, 10, 100))
+        rules.append(
+            Wanted(
+                name=f"rule-{i}",
+                type=pick.choice(TYPES),
+                currency=pick.choice(CURRENCIES),
+                countries=tuple(sorted(pick.sample(COUNTRIES, pick.randint(1, 5)))),
+                merchant=f"merchant-{pick.randrange(max(10, count // 2))}" if pick.random() < 0.8 else None,
+                low=low,
+                high=low * 10 + 50,
+            )
+        )
+    last = Wanted(f"rule-{count - 1}", "card", "PLN", ("PL",), "merchant-last", 1, 10_000)
+    return [*rules, last]
+
+
+def make_payments(count: int, rules: Sequence[Wanted], seed: int = 11) -> list[dict[str, Any]]:
+    """Return payments near the rules: half follow one of them, half are drawn freely."""
+    pick = random.Random(seed)  # noqa: S311
+    payments = []
+    for i in range(count):
+        rule = pick.choice(rules)
+        follows = pick.random() < 0.5
+        payments.append(
+            {
+                "payment_id": f"pay-{i}",
+                "type": rule.type if follows else pick.choice(TYPES),
+                "currency": rule.currency if follows else pick.choice(CURRENCIES),
+                "country": pick.choice(rule.countries if follows else COUNTRIES),
+                "merchant": (rule.merchant if follows else None) or f"merchant-{pick.randrange(len(rules))}",
+                "amount": pick.randrange(rule.low, rule.high) if follows else pick.randrange(2_000),
+            }
+        )
+    return payments
+
+
+LAST = {
+    "payment_id": "pay-last", "type": "card", "currency": "PLN", "country": "PL",
+    "merchant": "merchant-last", "amount": 25,
+}  # fmt: skip
+
+
+def as_payment(raw: dict[str, Any]) -> Payment:
+    return Payment.model_validate(
+        {
+            "payment_id": raw["payment_id"],
+            "type": raw["type"],
+            "amount": {"value": f"{raw['amount']}.00", "currency": raw["currency"]},
+            "merchant_id": raw["merchant"],
+            "country": raw["country"],
+            "created_at": "2026-01-07T12:00:00Z",
+        }
+    )
+
+
+def ours(rules: Sequence[Wanted]) -> RuleTable:
+    document = {
+        "version": 1,
+        "processors": {name: {} for name in PROCESSORS},
+        "rules": [
+            {
+                "name": rule.name,
+                "when": {
+                    "type": rule.type,
+                    "currency": rule.currency,
+                    "country": list(rule.countries),
+                    "amount": {"gte": str(rule.low), "lt": str(rule.high)},
+                    **({"merchant_id": rule.merchant} if rule.merchant else {}),
+                },
+                "route": {"to": PROCESSORS[i % len(PROCESSORS)]},
+            }
+            for i, rule in enumerate(rules)
+        ],
+        "default": {"reject": {"code": "no_route"}},
+    }
+    return compile_rules(RuleDocument.model_validate(document), "benchmark")
+
+
+Engine = Callable[[dict[str, Any]], str | None]
+
+
+def rule_engine(rules: Sequence[Wanted]) -> Engine:
+    import rule_engine as library
+
+    def text(rule: Wanted) -> str:
+        countries = ", ".join(f'"{country}"' for country in rule.countries)
+        merchant = f' and merchant == "{rule.merchant}"' if rule.merchant else ""
+        return (
+            f'type == "{rule.type}" and currency == "{rule.currency}" and country in [{countries}]'
+            f"{merchant} and amount >= {rule.low} and amount < {rule.high}"
+        )
+
+    compiled = [(rule.name, library.Rule(text(rule))) for rule in rules]
+
+    def decide(payment: dict[str, Any]) -> str | None:
+        return next((name for name, rule in compiled if rule.matches(payment)), None)
+
+    return decide
+
+
+def zen_engine(rules: Sequence[Wanted]) -> Engine:
+    import zen
+
+    fields = ("type", "currency", "country", "merchant", "amount")
+    table = {
+        "hitPolicy": "first",
+        "inputs": [{"id": field, "name": field, "field": field, "type": "expression"} for field in fields],
+        "outputs": [{"id": "rule", "name": "rule", "field": "rule", "type": "expression"}],
+        "rules": [
+            {
+                "_id": rule.name,
+                "type": f'"{rule.type}"',
+                "currency": f'"{rule.currency}"',
+                "country": ", ".join(f'"{country}"' for country in rule.countries),
+                "merchant": f'"{rule.merchant}"' if rule.merchant else "",
+                "amount": f"[{rule.low}..{rule.high})",
+                "rule": f'"{rule.name}"',
+            }
+            for rule in rules
+        ],
+    }
+    graph = {
+        "nodes": [
+            {"id": "in", "name": "in", "type": "inputNode"},
+            {"id": "table", "name": "table", "type": "decisionTableNode", "content": table},
+            {"id": "out", "name": "out", "type": "outputNode"},
+        ],
+        "edges": [
+            {"id": "1", "type": "edge", "sourceId": "in", "targetId": "table"},
+            {"id": "2", "type": "edge", "sourceId": "table", "targetId": "out"},
+        ],
+    }
+    decision = zen.ZenEngine().create_decision(json.dumps(graph))
+
+    def decide(payment: dict[str, Any]) -> str | None:
+        result: str | None = decision.evaluate(payment)["result"].get("rule")
+        return result
+
+    return decide
+
+
+def cel(rules: Sequence[Wanted]) -> Engine:
+    import cel as library
+
+    def text(rule: Wanted) -> str:
+        countries = ", ".join(f'"{country}"' for country in rule.countries)
+        merchant = f' && merchant == "{rule.merchant}"' if rule.merchant else ""
+        return (
+            f'kind == "{rule.type}" && currency == "{rule.currency}" && country in [{countries}]'
+            f"{merchant} && amount >= {rule.low} && amount < {rule.high}"
+        )
+
+    compiled = [(rule.name, library.compile(text(rule))) for rule in rules]
+
+    def decide(payment: dict[str, Any]) -> str | None:
+        context = library.Context(variables={**payment, "kind": payment["type"]})
+        return next((name for name, program in compiled if program.execute(context)), None)
+
+    return decide
+
+
+def per_call(call: Callable[[], object], calls: int) -> float:
+    """Return microseconds a call, of one timing of so many calls."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls * 1e6
+
+
+def stream(table: RuleTable, payments: Sequence[Payment], *, cold: bool) -> float:
+    """Return the median microseconds of a decision: over chunks of the stream, or cold ones."""
+    route, clear = table.route, table.index.forget
+    times = []
+    if cold:
+        for payment in payments:
+            clear()
+            start = time.perf_counter()
+            route(payment, NOW)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times) * 1e6
+    for first in range(0, len(payments), 100):
+        chunk = payments[first : first + 100]
+        start = time.perf_counter()
+        for payment in chunk:
+            route(payment, NOW)
+        times.append((time.perf_counter() - start) / len(chunk))
+    return statistics.median(times) * 1e6
+
+
+def growth(rounds: int, count: int) -> list[dict[str, float]]:
+    """Measure our table at every size: compile, warm stream, cold stream, the last rule matching."""
+    tables: dict[int, RuleTable] = {}
+    streams: dict[int, list[Payment]] = {}
+    samples: dict[int, dict[str, list[float]]] = {}
+    for size in SIZES:
+        rules = make_rules(size)
+        streams[size] = [as_payment(raw) for raw in make_payments(count, rules)]
+        entry = samples[size] = {"compile_seconds": [], "stream_us": [], "cold_us": [], "last_us": []}
+        for _ in range(min(rounds, 3)):
+            start = time.perf_counter()
+            tables[size] = ours(rules)
+            entry["compile_seconds"].append(time.perf_counter() - start)
+        entry["cold_us"].append(stream(tables[size], streams[size][:2_000], cold=True))
+        stream(tables[size], [as_payment(raw) for raw in make_payments(count, rules, seed=13)], cold=False)
+    last = as_payment(LAST)
+    for _ in range(rounds):
+        for size, table in tables.items():
+            samples[size]["stream_us"].append(stream(table, streams[size], cold=False))
+            samples[size]["last_us"].append(per_call(partial(table.route, last, NOW), 20_000))
+    return [
+        {"rules": size, **{figure: statistics.median(values) for figure, values in entry.items()}}
+        for size, entry in samples.items()
+    ]
+
+
+def drain(decide: Engine, payments: Sequence[dict[str, Any]]) -> None:
+    for payment in payments:
+        decide(payment)
+
+
+def peers(rounds: int) -> dict[str, dict[str, float]]:
+    """Measure every engine on the same 1,000 rules: the last rule matching, and a stream of payments."""
+    rules = make_rules(PEER_SIZE)
+    raws = make_payments(300, rules)
+    table = ours(rules)
+    engines = {"rule-engine": rule_engine(rules), "zen-engine": zen_engine(rules), "CEL (Rust)": cel(rules)}
+    parsed, last = [as_payment(raw) for raw in raws], as_payment(LAST)
+    for raw, payment in zip(raws[:100], parsed, strict=False):
+        answer = table.route(payment, NOW).rule
+        for name, decide in engines.items():
+            found = decide(raw) or "default"
+            if found != answer:
+                raise SystemExit(
+                    f"{name} says {found} for {raw}, ours says {answer}: the rules are not the same"
+                )
+    samples: dict[str, dict[str, list[float]]] = {}
+    for _ in range(rounds):
+        entry = samples.setdefault("ours", {"last_us": [], "stream_us": []})
+        entry["last_us"].append(per_call(partial(table.route, last, NOW), 20_000))
+        entry["stream_us"].append(
+            per_call(lambda: [table.route(one, NOW) for one in parsed], 50) / len(parsed)
+        )
+        for name, decide in engines.items():
+            entry = samples.setdefault(name, {"last_us": [], "stream_us": []})
+            entry["last_us"].append(per_call(partial(decide, LAST), 30))
+            entry["stream_us"].append(per_call(partial(drain, decide, raws[:100]), 1) / 100)
+    return {
+        name: {figure: statistics.median(values) for figure, values in entry.items()}
+        for name, entry in samples.items()
+    }
+
+
+def report(sizes: Sequence[dict[str, float]], engines: dict[str, dict[str, float]]) -> str:
+    """Return the tables as Markdown."""
+    lines = [
+        "| rules | compile | a payment, running | a payment, cold | the last rule matches |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['rules']:,} | {row['compile_seconds']:.3f} s "
+        + "| {stream_us:.2f} us | {cold_us:.1f} us | {last_us:.2f} us |".format(**row)
+        for row in sizes
+    ]
+    first, final = sizes[0], sizes[-1]
+    stream_growth, last_growth = (final[key] / first[key] for key in ("stream_us", "last_us"))
+    lines += [
+        "",
+        f"10,000 rules against 10: {stream_growth:.2f} times the time, {last_growth:.2f} for the last rule.",
+        "",
+        f"| {PEER_SIZE:,} rules | the last matches | times ours | a stream of payments | times ours |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    mine = engines["ours"]
+    lines += [
+        "| {} | {:,.1f} us | {:,.0f} | {:,.1f} us | {:,.0f} |".format(
+            name,
+            entry["last_us"],
+            entry["last_us"] / mine["last_us"],
+            entry["stream_us"],
+            entry["stream_us"] / mine["stream_us"],
+        )
+        for name, entry in engines.items()
+    ]
+    machine = f"CPython {platform.python_version()}, {platform.machine()}"
+    return "\n".join([*lines, "", f"{machine}; medians, one run.", ""])
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, for a look")
+    options = parser.parse_args(arguments)
+    rounds, count = (2, 2_000) if options.quick else (7, 20_000)
+    sizes = growth(rounds, count)
+    engines = peers(rounds)
+    text = report(sizes, engines)
+    print(text)
+    if not options.quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "routing.md").write_text(text, encoding="utf-8")
+        figures = {"sizes": sizes, "engines": engines}
+        (RESULTS / "routing.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
