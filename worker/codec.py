@@ -7,8 +7,7 @@ quotes than its parsed form written out again.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 from pydantic import ValidationError
@@ -35,8 +34,7 @@ _IDENTIFIERS = frozenset({"payment_id", "merchant_id", "customer_id"})
 _VALIDATE = Payment.__pydantic_validator__.validate_python
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A payment with the members of its JSON object as they were written, without the outer braces."""
 
     payment: Payment

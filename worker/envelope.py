@@ -9,7 +9,7 @@ cycle and drop the message.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -55,8 +55,7 @@ _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _MAX_ATTEMPT: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What the headers say of a payment's past. On its first delivery there is none.
 
     ``pinned`` means that an earlier dispatch may have reached the route's first candidate unseen, so that no

@@ -234,7 +234,7 @@ class BrokerUnavailable(TransientError):
 
 
 class WireError(TransientError):
-    """The broker's bytes are not AMQP frames the worker can trust: the session ends, the broker redelivers."""
+    """The broker's bytes are no AMQP frames to be trusted: the session ends, the broker redelivers."""
 
     code = "wire_error"
 

@@ -7,6 +7,7 @@ and a crash loop is given up with its own exit code.
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -65,12 +66,25 @@ async def _work(settings: Settings, table: RuleTable) -> int:
     return 0
 
 
+def _tune_collector() -> None:
+    """Let the garbage collector leave alone what lives as long as the process, and look less often.
+
+    A payment makes no reference cycles, so its objects go when the last name does; collections found nothing
+    and cost a third of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def _child(settings: Settings) -> None:
     """What a spawned process runs. It reads the rules itself: a table holds compiled functions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
-    sys.exit(run_process(settings, load_rules(settings.rules)))
+    table = load_rules(settings.rules)
+    _tune_collector()
+    sys.exit(run_process(settings, table))
 
 
 @dataclass(slots=True)

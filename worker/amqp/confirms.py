@@ -71,7 +71,7 @@ class Confirms:
         return self._next - self._batches[0].first if self._batches else 0
 
     def in_flight(self, message_id: str) -> bool:
-        """Whether a publish with this message id has no answer: another one could not be told apart from it."""
+        """Whether a publish with this message id has no answer: another could not be told apart from it."""
         return message_id in self._by_message_id
 
     def publish(self, message_ids: Sequence[str], answered: Callable[[], None]) -> Batch:

@@ -144,7 +144,7 @@ class TapLane:
 
     async def _send_alone(self, outgoing: Outgoing) -> Confirmation:
         message_id = outgoing.properties.message_id or ""
-        while self._confirms.in_flight(message_id):  # rare: producers' ids never get here, ours are unique
+        while self._confirms.in_flight(message_id):  # noqa: ASYNC110 - rare: the worker's ids are unique
             await asyncio.sleep(0.001)
         return (await self._send([outgoing], [message_id]))[0]
 

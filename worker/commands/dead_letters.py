@@ -77,7 +77,12 @@ def _show_json(records: list[dict[str, Any]]) -> None:
     import orjson
 
     for record in records:
-        print(orjson.dumps(record).decode())  # noqa: T201
+        print(orjson.dumps(record, default=_as_text).decode())  # noqa: T201
+
+
+def _as_text(value: object) -> str:
+    """Show a header value that JSON has no form for, which only another program can have put there."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _show_table(records: list[dict[str, Any]], total: int, read: int) -> None:

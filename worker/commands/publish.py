@@ -80,7 +80,8 @@ async def _publish(
         TextColumn("{task.fields[count]:,} confirmed"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("publishing", total=size, count=0)
 
         def on_confirmed(more: int) -> None:
