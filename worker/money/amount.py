@@ -5,6 +5,7 @@ from functools import total_ordering
 
 from worker.errors import CurrencyMismatch, InvalidAmount, TooManyDigits
 from worker.money.currency import Currency
+from worker.money.rounding import Rounding, rescale
 from worker.money.text import (
     MAX_SCALE,
     MAX_UNITS,
@@ -25,13 +26,19 @@ def require_integer(value: object, what: str) -> None:
         )
 
 
+def require_currency(value: object) -> None:
+    """Raise ``InvalidAmount`` for anything but a ``Currency``: a code must be looked up first."""
+    if type(value) is not Currency:
+        raise InvalidAmount(f"currency {shown(value)}: expected a Currency, as a registry looks it up")
+
+
 def mismatch(one: Currency, other: Currency) -> CurrencyMismatch:
     """Return the refusal to mix two currencies, naming both."""
     return CurrencyMismatch(f"{one.code} and {other.code} do not mix: convert one of them by a rate first")
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Amount:
     """A precise amount: integer ``units`` at a ``scale`` of 0 to 12 decimals.
 
@@ -45,15 +52,18 @@ class Amount:
     scale: int
     currency: Currency
 
-    def __post_init__(self) -> None:
-        units, scale = self.units, self.scale
-        if type(units) is not int or type(scale) is not int:
+    def __init__(self, units: int, scale: int, currency: Currency) -> None:
+        if type(units) is not int or type(scale) is not int or type(currency) is not Currency:
             require_integer(units, "units")
             require_integer(scale, "scale")
+            require_currency(currency)
         if not 0 <= scale <= MAX_SCALE:
             raise TooManyDigits(f"scale {scale}: expected 0 to {MAX_SCALE} digits after the point")
         if not MIN_UNITS <= units <= MAX_UNITS:
             checked(units, scale)
+        _set_units(self, units)
+        _set_scale(self, scale)
+        _set_currency(self, currency)
 
     @classmethod
     def parse(cls, text: str, currency: Currency) -> "Amount":
@@ -126,6 +136,10 @@ class Amount:
     def _at(self, scale: int) -> int:
         return self.units * POWERS[scale - self.scale]
 
+    def rounded(self, scale: int, mode: Rounding) -> "Amount":
+        """Return the amount at a scale, rounded by a mode; ``settle`` also tells what is left."""
+        return Amount(rescale(self.units, self.scale, scale, mode), scale, self.currency)
+
     def at_scale(self, scale: int) -> "Amount":
         """Return the same value at another scale; raises ``TooManyDigits`` if digits would be lost."""
         if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
@@ -139,3 +153,9 @@ class Amount:
                 "round it by a named mode"
             )
         return Amount(kept, scale, self.currency)
+
+
+# the fields' own setters: a frozen dataclass's __init__ would take half as long again
+_set_units, _set_scale, _set_currency = (
+    Amount.__dict__[name].__set__ for name in ("units", "scale", "currency")
+)

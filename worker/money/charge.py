@@ -239,15 +239,8 @@ def compile_schedule(schedule: FeeSchedule, currency: Currency) -> CompiledSched
         tuple(step(position, component, scale) for position, component in enumerate(schedule.components))
         for scale in range(currency.exponent, MAX_SCALE + 1)
     )
-    divide = _needs_carries if schedule.rounding is Rounding.CARRY else divider(schedule.rounding)
     inclusive = schedule.mode is FeeMode.INCLUSIVE
-    return CompiledSchedule(schedule, currency, names, programs, divide, inclusive)
-
-
-def _needs_carries(_numerator: int, _denominator: int) -> int:
-    raise InvalidMoneyRule(
-        "rounding carry: it needs the remainders kept so far; name another mode where none are kept"
-    )
+    return CompiledSchedule(schedule, currency, names, programs, divider(schedule.rounding), inclusive)
 
 
 def _refusal(units: object, scale: object) -> InvalidAmount:

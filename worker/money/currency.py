@@ -1,7 +1,7 @@
 """Currencies: what ISO 4217 lists, what a configuration adds, and how an unknown code is refused."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
@@ -33,7 +33,7 @@ class Currency:
 
     Codes are 3 to 12 upper-case letters or digits, the first a letter; exponents are 0 to 12 (ISO 4217 uses
     0 to 4, crypto units often 8). Where ISO 4217 says that an exponent is not applicable it is 0 here and
-    ``settleable`` is false. Raises ``InvalidMoneyRule`` for anything else.
+    ``settleable`` is false, as for XTS and XXX. Raises ``InvalidMoneyRule`` for anything else.
     """
 
     code: str
@@ -42,8 +42,10 @@ class Currency:
     numeric: str | None = None
     kind: CurrencyKind = CurrencyKind.CUSTOM
     cash_increment: int = 1
+    settleable: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "settleable", self.kind in _SETTLEABLE_KINDS)
         code = self.code
         well_formed = type(code) is str and code.isascii() and code.isalnum() and 3 <= len(code) <= 12
         if not well_formed or code != code.upper() or not code[0].isalpha():
@@ -58,11 +60,6 @@ class Currency:
             raise InvalidMoneyRule(
                 f"currency {code}: cash increment {self.cash_increment!r}, expected 1 or more minor units"
             )
-
-    @property
-    def settleable(self) -> bool:
-        """Whether money can settle in it: not in metals, units of account, XTS or XXX."""
-        return self.kind in _SETTLEABLE_KINDS
 
     def __str__(self) -> str:
         return self.code
@@ -160,7 +157,8 @@ def _rows(table: str, columns: int) -> Iterable[list[str]]:
     return (line.split(" ", columns - 1) for line in table.splitlines())
 
 
-def _iso_registry() -> CurrencyRegistry:
+def build_iso_4217() -> CurrencyRegistry:
+    """Return the registry of the pinned table, freshly read."""
     cash = {code: text for code, text, _ in _rows(iso4217.CASH_INCREMENTS, 3)}
     currencies = {}
     for code, numeric, exponent, kind, name in _rows(iso4217.CURRENT, 5):
@@ -174,5 +172,5 @@ def _iso_registry() -> CurrencyRegistry:
     return CurrencyRegistry(MappingProxyType(currencies), MappingProxyType(withdrawn), iso4217.PUBLISHED)
 
 
-ISO_4217: Final = _iso_registry()
+ISO_4217: Final = build_iso_4217()
 """The registry of the pinned ISO 4217 table, without custom units."""

@@ -72,15 +72,16 @@ class MinorUnits:
         return amount
 
 
-def _rules(processor: str, groups: Mapping[MinorUnit, str]) -> MinorUnits:
+def minor_units(processor: str, groups: Mapping[MinorUnit, str]) -> MinorUnits:
+    """Return a processor's rules from codes listed by unit, separated by blanks."""
     overrides = {code: unit for unit, codes in groups.items() for code in codes.split()}
     return MinorUnits(processor, MappingProxyType(overrides))
 
 
-ISO_MINOR_UNITS: Final = _rules("ISO 4217", {})
+ISO_MINOR_UNITS: Final = minor_units("ISO 4217", {})
 """Minor units exactly as ISO 4217 counts them."""
 
-STRIPE_CHARGES: Final = _rules(
+STRIPE_CHARGES: Final = minor_units(
     "Stripe",
     {
         MinorUnit(0): "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF",
@@ -96,5 +97,5 @@ STRIPE_PAYOUTS: Final = MinorUnits(
 )
 """Payouts at Stripe: as charges, but HUF and TWD only in whole units (docs.stripe.com/currencies)."""
 
-ADYEN: Final = _rules("Adyen", {MinorUnit(0): "CVE IDR", MinorUnit(2): "CLP ISK"})
+ADYEN: Final = minor_units("Adyen", {MinorUnit(0): "CVE IDR", MinorUnit(2): "CLP ISK"})
 """Adyen: where docs.adyen.com/development-resources/currency-codes says that it differs from the standard."""

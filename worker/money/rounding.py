@@ -80,6 +80,12 @@ def floor(numerator: int, denominator: int) -> int:
     return numerator // denominator
 
 
+def _needs_remainder(_numerator: int, _denominator: int) -> int:
+    raise InvalidMoneyRule(
+        "rounding carry: it needs the remainder kept so far; name another mode where none is"
+    )
+
+
 _DIVIDERS: Final[Mapping[Rounding, Divider]] = MappingProxyType(
     {
         Rounding.HALF_EVEN: half_even,
@@ -89,31 +95,32 @@ _DIVIDERS: Final[Mapping[Rounding, Divider]] = MappingProxyType(
         Rounding.DOWN: down,
         Rounding.CEILING: ceiling,
         Rounding.FLOOR: floor,
+        Rounding.CARRY: _needs_remainder,
     }
 )
 
 
 def divider(mode: Rounding) -> Divider:
-    """Return the division of a mode; raises ``InvalidMoneyRule`` for ``carry``, which keeps state."""
-    if mode is Rounding.CARRY:
-        raise InvalidMoneyRule(
-            "rounding carry: it needs the remainder kept so far; name another mode where none is kept"
-        )
+    """Return the division of a mode; that of ``carry`` raises, since it needs an accumulator."""
     return _DIVIDERS[mode]
 
 
 def divide(numerator: int, denominator: int, mode: Rounding) -> int:
-    """Return numerator by denominator as an integer, rounded by a mode; the denominator is positive."""
-    return divider(mode)(numerator, denominator)
+    """Return numerator by denominator as an integer, rounded by a mode; the denominator is positive.
+
+    Raises ``InvalidMoneyRule`` for ``carry``, which needs the remainder kept so far: see ``Carry``.
+    """
+    return _DIVIDERS[mode](numerator, denominator)
 
 
 def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
     """Return units at another scale: exact when it is larger, rounded by a mode when it is smaller."""
-    if to_scale >= scale:
-        return units * _ten_to(to_scale - scale)
-    return divide(units, _ten_to(scale - to_scale), mode)
+    fewer = scale - to_scale
+    if fewer <= 0:
+        return units * _power(-fewer)
+    return _DIVIDERS[mode](units, _power(fewer))
 
 
-def _ten_to(exponent: int) -> int:
+def _power(exponent: int) -> int:
     power: int = 10**exponent
     return power

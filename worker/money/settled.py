@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 from worker.errors import NotSettleable, TooManyDigits
-from worker.money.amount import Amount, mismatch, require_integer
+from worker.money.amount import Amount, mismatch, require_currency, require_integer
 from worker.money.carry import Carry
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
@@ -13,7 +13,7 @@ from worker.money.trail import RoundingStep
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Money:
     """Settleable money: ``units`` minor units of a currency, at its exponent.
 
@@ -24,14 +24,16 @@ class Money:
     units: int
     currency: Currency
 
-    def __post_init__(self) -> None:
-        units = self.units
-        if type(units) is not int:
+    def __init__(self, units: int, currency: Currency) -> None:
+        if type(units) is not int or type(currency) is not Currency:
             require_integer(units, "units")
+            require_currency(currency)
         if not MIN_UNITS <= units <= MAX_UNITS:
-            checked(units, self.currency.exponent)
-        if not self.currency.settleable:
-            raise not_settleable(self.currency)
+            checked(units, currency.exponent)
+        if not currency.settleable:
+            raise not_settleable(currency)
+        _set_units(self, units)
+        _set_currency(self, currency)
 
     @classmethod
     def parse(cls, text: str, currency: Currency, mode: Rounding | None = None) -> "Money":
@@ -101,6 +103,10 @@ class Money:
     def _require_same(self, other: "Money") -> None:
         if self.currency is not other.currency and self.currency != other.currency:
             raise mismatch(self.currency, other.currency)
+
+
+# the fields' own setters: a frozen dataclass's __init__ would take half as long again
+_set_units, _set_currency = (Money.__dict__[name].__set__ for name in ("units", "currency"))
 
 
 def not_settleable(currency: Currency) -> NotSettleable:

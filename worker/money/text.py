@@ -17,6 +17,7 @@ POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(2 * MAX_SCALE + 3))
 """Powers of ten by exponent, as far as amounts times percentages need them."""
 
 _MAX_DIGITS: Final = 19 + MAX_SCALE
+_SURE_DIGITS: Final = 19
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -33,6 +34,18 @@ def parse_units(text: str) -> tuple[int, int]:
     leading zero or negative zero. Raises ``AmountNotText`` for anything but ``str``, ``InvalidAmount`` for
     another form, ``TooManyDigits`` over 12 decimals and ``AmountOverflow`` outside signed 64 bits.
     """
+    if type(text) is str:
+        whole, point, fraction = text.partition(".")
+        digits, scale = whole + fraction, len(fraction)
+        # text of digits alone is at least "1" unless it is empty or begins with a zero
+        plain = digits.isdigit() and digits.isascii() and (whole >= "1" or whole == "0")
+        if plain and len(digits) < _SURE_DIGITS and scale <= MAX_SCALE and (scale or not point):
+            return int(digits), scale
+    return _parse_slowly(text)
+
+
+def _parse_slowly(text: str) -> tuple[int, int]:
+    """Read what is negative or near the bounds, and say what is wrong with the rest."""
     if type(text) is not str:
         raise AmountNotText(
             f'amount {shown(text)} is of type {type(text).__name__}: write it as text, such as "12.34"'

@@ -141,6 +141,7 @@ def test_cash_splits_go_by_the_increment() -> None:
     assert allocated(split, "1.00", cash=True) == {"a": "0.50", "b": "0.25", "b/c": "0.25"}
     assert allocated(split, "0.05", cash=True) == {"a": "0.05", "b": "0.00", "b/c": "0.00"}
     assert allocated(split, "0.05") == {"a": "0.03", "b": "0.01", "b/c": "0.01"}
+    assert [str(part.money) for part in split.allocate(Money(5, CHF))] == ["0.03", "0.01", "0.01"]
 
 
 def test_refunds_mirror_splits() -> None:

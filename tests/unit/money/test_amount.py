@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from worker.errors import AmountOverflow, CurrencyMismatch, InvalidAmount, TooManyDigits
-from worker.money import ISO_4217, MAX_UNITS, MIN_UNITS, Amount, Currency
+from worker.money import ISO_4217, MAX_UNITS, MIN_UNITS, Amount, Currency, Rounding
 
 EUR, USD, JPY = (ISO_4217.lookup(code) for code in ("EUR", "USD", "JPY"))
 
@@ -76,6 +76,42 @@ def test_zero_is_at_the_exponent() -> None:
     """Nothing of a currency is written with the currency's decimals."""
     assert (str(Amount.zero(EUR)), str(Amount.zero(JPY))) == ("0.00", "0")
     assert Amount.zero(EUR).currency is EUR
+
+
+def test_every_result_keeps_the_currency() -> None:
+    """No operation loses what the amount is of."""
+    a = eur("-1.5")
+    results = (
+        a + eur("0.25"),
+        a - eur("0.25"),
+        a * 2,
+        -a,
+        abs(a),
+        a.at_scale(3),
+        a.at_scale(1),
+        a.at_scale(12),
+    )
+    assert all(result.currency is EUR for result in (*results, a.rounded(0, Rounding.UP)))
+
+
+def test_rounded_is_at_the_scale_asked_for() -> None:
+    """A named mode takes digits away; a larger scale adds zeros."""
+    assert str(eur("12.345").rounded(2, Rounding.HALF_EVEN)) == "12.34"
+    assert str(eur("12.345").rounded(2, Rounding.UP)) == "12.35"
+    assert str(eur("12.345").rounded(0, Rounding.DOWN)) == "12"
+    assert str(eur("1").rounded(2, Rounding.DOWN)) == "1.00"
+    with pytest.raises(TooManyDigits):
+        eur("1").rounded(13, Rounding.DOWN)
+    with pytest.raises(TooManyDigits):
+        eur("1").rounded(-1, Rounding.DOWN)
+
+
+@pytest.mark.parametrize("currency", [None, "EUR", 978])
+def test_a_currency_is_looked_up_first(currency: Currency) -> None:
+    """A code is not a currency: a registry knows which units there are."""
+    with pytest.raises(InvalidAmount) as caught:
+        Amount(1, 2, currency)
+    assert str(caught.value) == f"currency {currency!r}: expected a Currency, as a registry looks it up"
 
 
 def test_at_scale_adds_zeros_and_takes_only_zeros_away() -> None:

@@ -61,6 +61,9 @@ CARD = FeeSchedule(
 )
 
 
+PER_CENT = FeeSchedule("x", (FeeComponent("items", (PerItemTerm(eur("0.01")),)),))
+
+
 def charged(schedule: FeeSchedule, text: str, items: int = 1) -> tuple[str, str, tuple[str, ...]]:
     charge = schedule.compile(EUR).charge(Amount.parse(text, EUR), items)
     return str(charge.gross), str(charge.net), tuple(str(fee.money) for fee in charge.fees)
@@ -122,6 +125,8 @@ def test_minimum_and_maximum(text: str, fee: str) -> None:
 def test_per_item_fees_count_items() -> None:
     """Each item costs its price, of any decimals; the sum is rounded once."""
     schedule = FeeSchedule("x", (FeeComponent("items", (PerItemTerm(eur("0.0035")), FixedTerm(eur("1")))),))
+    assert [fee.money.units for fee in schedule.compile(EUR).charge(Amount.parse("9", EUR)).fees] == [100]
+    assert schedule.compile(EUR).charge_units(9, 0)[3] == (100,)
     assert [charged(schedule, "9.00", items)[2] for items in (0, 1, 3, 10)] == [
         ("1.00",), ("1.00",), ("1.01",), ("1.04",),
     ]  # fmt: skip
@@ -194,6 +199,12 @@ def test_fixed_parts_of_tiers(kind: TierKind, fees: list[str]) -> None:
     assert charged(schedule, "202")[2] == (("7.02",) if kind is TierKind.GRADUATED else ("4.02",))
 
 
+def test_tiers_without_fixed_parts_add_nothing() -> None:
+    """Rounded up, the smallest stray part would show."""
+    schedule = tiered(TierKind.GRADUATED, ("100", "1", None), (None, "1", None))
+    assert charged(replace(schedule, rounding=Rounding.UP), "200")[2] == ("2.00",)
+
+
 def test_bounds_finer_than_the_amount_still_decide() -> None:
     """A bound of 100.005 keeps 100.00 below and 100.01 above, at any scale of the amount."""
     schedule = tiered(TierKind.VOLUME, ("100.005", "3", None), (None, "1", None))
@@ -231,14 +242,15 @@ def test_a_component_can_look_at_what_earlier_fees_left() -> None:
 
 
 def test_nothing_remaining_is_no_base_below_zero() -> None:
-    """When earlier fees exceed the amount, a later percentage is of nothing."""
+    """When earlier fees exceed the amount, a later percentage is of nothing, and rounds up to nothing."""
     schedule = FeeSchedule(
         "x",
         (
             FeeComponent("first", (FixedTerm(eur("2")),)),
             FeeComponent("second", (share("50"),), base=FeeBase.REMAINING),
         ),
-        mode=FeeMode.EXCLUSIVE,
+        Rounding.UP,
+        FeeMode.EXCLUSIVE,
     )
     assert charged(schedule, "1") == ("3.00", "1.00", ("2.00", "0.00"))
 
@@ -418,6 +430,24 @@ def test_items_reach_explanations_and_carries() -> None:
     assert str(schedule.compile(EUR).explain(amount, 3).fees[0].money) == "1.50"
     carrying = replace(schedule, rounding=Rounding.CARRY).compile(EUR)
     assert str(carrying.charge_carrying(amount, [Carry()], 3).fees[0].money) == "1.50"
+    assert str(schedule.compile(EUR).explain(amount).fees[0].money) == "0.50"
+    assert str(carrying.charge_carrying(amount, [Carry()]).fees[0].money) == "0.50"
+
+
+def test_prices_of_several_items_add_up() -> None:
+    """Two prices an item in one component are both due, and a single item is the default."""
+    schedule = FeeSchedule(
+        "x", (FeeComponent("items", (PerItemTerm(eur("0.50")), PerItemTerm(eur("0.25")))),)
+    )
+    assert [charged(schedule, "9", items)[2] for items in (1, 2)] == [("0.75",), ("1.50",)]
+    assert str(schedule.compile(EUR).charge(Amount.parse("9", EUR)).fees[0].money) == "0.75"
+    half_a_cent = FeeSchedule("x", (FeeComponent("items", (PerItemTerm(eur("0.005")),)),), Rounding.UP)
+    assert half_a_cent.compile(EUR).charge_units(900, 2)[3] == (1,)
+    assert half_a_cent.compile(EUR).charge_units(900, 2, 2)[3] == (1,)
+    assert half_a_cent.compile(EUR).charge_units(900, 2, 3)[3] == (2,)
+    assert PER_CENT.compile(EUR).charge_units(900, 2)[3] == (1,)
+    assert str(PER_CENT.compile(EUR).charge(Amount.parse("9", EUR)).net) == "8.99"
+    assert str(PER_CENT.compile(EUR).explain(Amount.parse("9", EUR)).net) == "8.99"
 
 
 CARRYING = FeeSchedule(
@@ -467,7 +497,7 @@ def test_a_carrying_schedule_does_not_charge_without_remainders() -> None:
         with pytest.raises(InvalidMoneyRule) as caught:
             charge(Amount.parse("0.25", EUR))
         assert str(caught.value) == (
-            "rounding carry: it needs the remainders kept so far; name another mode where none are kept"
+            "rounding carry: it needs the remainder kept so far; name another mode where none is"
         )
 
 

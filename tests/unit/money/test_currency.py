@@ -4,7 +4,7 @@ import pytest
 
 from worker.errors import InvalidMoneyRule, UnknownCurrency, WithdrawnCurrency
 from worker.money import ISO_4217, Currency, CurrencyKind
-from worker.money.currency import Withdrawn
+from worker.money.currency import Withdrawn, build_iso_4217
 
 KINDS_WITHOUT_SETTLEMENT = {CurrencyKind.METAL, CurrencyKind.UNIT, CurrencyKind.TESTING, CurrencyKind.NONE}
 
@@ -13,6 +13,24 @@ def test_the_table_is_the_one_published_on_its_date() -> None:
     """178 current and 129 withdrawn codes, as of the first of January 2026."""
     assert ISO_4217.published == "2026-01-01"
     assert (len(ISO_4217), len(ISO_4217.withdrawn)) == (178, 129)
+
+
+def test_the_registry_is_what_its_builder_reads() -> None:
+    """Read afresh, the table gives the same registry, row by row, and one that cannot be changed."""
+    built = build_iso_4217()
+    assert built == ISO_4217
+    for currency in built:
+        known = ISO_4217.lookup(currency.code)
+        assert (currency, currency.settleable, currency.cash_increment) == (
+            known, known.settleable, known.cash_increment,
+        )  # fmt: skip
+    assert built.lookup("CHF") == Currency("CHF", 2, "Swiss Franc", "756", CurrencyKind.CURRENCY, 5)
+    assert built.lookup("XAU") == Currency("XAU", 0, "Gold", "959", CurrencyKind.METAL, 1)
+    assert built.withdrawn["XFO"] == Withdrawn("XFO", "2006-10", None, "Gold-Franc")
+    assert built.withdrawn["HRK"] == Withdrawn("HRK", "2023-01", "EUR", "Kuna")
+    for table in (built.currencies, built.withdrawn):
+        with pytest.raises(TypeError):
+            table["GEM"] = None
 
 
 @pytest.mark.parametrize(
@@ -251,8 +269,14 @@ def test_cash_increments_in_minor_units(code: str, increment: int) -> None:
 
 def test_cash_increments_can_be_configured() -> None:
     """Where only some countries of a currency round, the configuration says so, in a new registry."""
-    finland = ISO_4217.with_cash_increments({"EUR": "0.05", "SEK": "2", "JPY": "5"})
-    assert [finland.lookup(c).cash_increment for c in ("EUR", "SEK", "JPY", "CHF")] == [5, 200, 5, 5]
+    finland = ISO_4217.with_cash_increments({"EUR": "0.05", "SEK": "2", "JPY": "5", "USD": "0.01"})
+    assert [finland.lookup(c).cash_increment for c in ("EUR", "SEK", "JPY", "USD", "CHF")] == [
+        5,
+        200,
+        5,
+        1,
+        5,
+    ]
     assert ISO_4217.lookup("EUR").cash_increment == 1
 
 

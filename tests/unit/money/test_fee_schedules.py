@@ -147,6 +147,11 @@ def test_only_the_last_tier_is_open_ended(bounds: tuple[Prices | None, ...], mes
     assert str(caught.value) == message
 
 
+def test_the_smallest_tier_bound_is_allowed() -> None:
+    """A bound of one unit at twelve decimals is above zero."""
+    assert schedule(tiers(eur("0.000000000001"), None)).compile(EUR).charge_units(100, 2)[3] == (10,)
+
+
 @pytest.mark.parametrize("bounds", [("0",), ("2", "1"), ("1", "1"), ("1", "3", "2")])
 def test_tier_bounds_rise_from_above_zero(bounds: tuple[str, ...]) -> None:
     """A tier that no amount can be in is a mistake."""

@@ -15,6 +15,7 @@ from worker.money import (
     MinorUnits,
     Money,
 )
+from worker.money.gateways import minor_units
 
 
 def amount(text: str, code: str) -> Amount:
@@ -104,6 +105,7 @@ def test_iso_minor_units_round_trip(text: str, code: str, units: int) -> None:
     assert ISO_MINOR_UNITS.to_integer(amount(text, code)) == units
     assert ISO_MINOR_UNITS.to_integer(Money.parse(text, currency)) == units
     assert str(ISO_MINOR_UNITS.from_integer(units, currency)) == text
+    assert ISO_MINOR_UNITS.from_integer(units, currency).currency is currency
     assert ISO_MINOR_UNITS.processor == "ISO 4217"
 
 
@@ -145,6 +147,15 @@ def test_rules_that_cannot_be_are_refused(exponent: int, step: int) -> None:
         f"minor unit of EUR at bank: {exponent!r} decimals in steps of {step!r}; "
         "expected 0 to 12 decimals and a step of 1 or more"
     )
+
+
+def test_rules_are_made_of_codes_listed_by_unit() -> None:
+    """A processor's page becomes rules line by line, which nobody can change."""
+    rules = minor_units("bank", {MinorUnit(0): "CVE IDR", MinorUnit(3, 10): "KWD"})
+    assert rules.processor == "bank"
+    assert dict(rules.overrides) == {"CVE": (0, 1), "IDR": (0, 1), "KWD": (3, 10)}
+    with pytest.raises(TypeError):
+        rules.overrides["EUR"] = MinorUnit(2)
 
 
 def test_own_rules_override_single_currencies() -> None:

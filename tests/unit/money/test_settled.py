@@ -156,6 +156,14 @@ def test_units_are_integers(units: int) -> None:
     assert str(caught.value) == f"units {units!r} is of type {type(units).__name__}: only int is exact here"
 
 
+@pytest.mark.parametrize("currency", [None, "EUR", 978])
+def test_a_currency_is_looked_up_first(currency: Currency) -> None:
+    """A code is not a currency: a registry knows which units there are."""
+    with pytest.raises(InvalidAmount) as caught:
+        Money(1, currency)
+    assert str(caught.value) == f"currency {currency!r}: expected a Currency, as a registry looks it up"
+
+
 @pytest.mark.parametrize("units", [MAX_UNITS + 1, MIN_UNITS - 1])
 def test_units_fit_in_64_bits(units: int) -> None:
     """Both bounds are inside, and nothing beyond; the message has the currency's decimals."""
