@@ -125,21 +125,33 @@ class Envelopes:
     dead_exchange: str
     return_to: str
 
-    def dispatch(
-        self, dispatch: Dispatch, payment_id: str, attempt: int, traceparent: str, now: datetime
+    def dispatch(  # noqa: PLR0913 - a message is what it is made of
+        self,
+        dispatch: Dispatch,
+        payment_id: str,
+        attempt: int,
+        traceparent: str,
+        now: datetime,
+        tracestate: object = None,
     ) -> Outgoing:
-        """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues."""
+        """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues.
+
+        ``tracestate`` is the producer's, passed on when it is text, as W3C Trace Context asks.
+        """
+        headers = {
+            names.TRACEPARENT: traceparent,
+            DISPATCH_ID: dispatch.dispatch_id,
+            names.ATTEMPT: attempt,
+        }
+        if isinstance(tracestate, str):
+            headers[names.TRACESTATE] = tracestate
         return Outgoing(
             dispatch.exchange,
             dispatch.routing_key,
             dispatch.body,
             Properties(
                 content_type="application/json",
-                headers={
-                    names.TRACEPARENT: traceparent,
-                    DISPATCH_ID: dispatch.dispatch_id,
-                    names.ATTEMPT: attempt,
-                },
+                headers=headers,
                 message_id=self.next_message_id(),
                 correlation_id=payment_id,
                 timestamp=int(now.timestamp()),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
 
+from schemas.dead_letter import TRACESTATE
 from worker.amqp.lane import Confirmed, Delivery, Lane, Outgoing, Refused, Unknown
 from worker.envelope import Envelopes, rfc3339
 from worker.errors import BrokerUnavailable, InvariantViolation, RetriesExhausted, TransientError
@@ -219,8 +220,9 @@ class Pipeline:
                     },
                 )
                 return self.envelopes.dispatch(
-                    dispatch, plan.payment_id, work.arrival.attempt, traceparent, now
-                )
+                    dispatch, plan.payment_id, work.arrival.attempt, traceparent, now,
+                    work.properties.headers.get(TRACESTATE),
+                )  # fmt: skip
             case ToDelay():
                 exchange = self.delay_exchange(step.seconds)
                 traceparent = work.trace.sending(exchange, self.envelopes.return_to, dict)
