@@ -1,0 +1,200 @@
+"""Bad input: each ends as a dead letter with its own code and an intact body, and the worker goes on."""
+
+import re
+import unicodedata
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.support.bodies import payment, payment_fields
+from tests.support.stage import Stage
+from worker.generate import generate
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def with_amount(value: bytes) -> bytes:
+    """A payment whose amount's value is these bytes of JSON."""
+    return payment().replace(b'"12.34"', value)
+
+
+def without(*members: str) -> bytes:
+    """A payment that lacks these members."""
+    return payment(**dict.fromkeys(members)).replace(b"null", b"")
+
+
+BODIES = {
+    "not-json": (b'{"payment_id": "pay-1", oops', "malformed_message"),
+    "plain-text": (b"pay 12 euros to studio-aurora", "malformed_message"),
+    "array": (b"[" + payment() + b"]", "malformed_message"),
+    "string": (b'"payment"', "malformed_message"),
+    "null": (b"null", "malformed_message"),
+    "two-payments": (payment() + b"\n" + payment("pay-2"), "malformed_message"),
+    "byte-order-mark": (b"\xef\xbb\xbf" + payment(), "malformed_message"),
+    "raw-nul-byte": (payment() + b"\x00", "malformed_message"),
+    "raw-nul-in-string": (payment("pay-X").replace(b"X", b"\x00"), "malformed_message"),
+    "lone-surrogate": (payment(note="X").replace(b"X", rb"\ud800"), "malformed_message"),
+    "blank": (b" \r\n", "malformed_message"),
+    "wrong-shape": (b'{"order": 7, "total": "12.34 EUR"}', "invalid_payment"),
+    "missing-member": (payment().replace(b'"merchant_id"', b'"merchant"'), "invalid_payment"),
+    "amount-is-text": (payment(amount="12.34 EUR"), "invalid_payment"),
+    "amount-is-null": (payment(amount=None), "invalid_payment"),
+    "metadata-is-nested": (payment(metadata={"a": {"b": "c"}}), "invalid_payment"),
+    "country-that-is-none": (payment(country="XX"), "invalid_payment"),
+    "date-that-is-none": (payment(created_at="2026-02-30T12:00:00Z"), "invalid_payment"),
+    "type-in-capitals": (payment(type="CARD"), "invalid_payment"),
+    "member-of-the-dispatch": (payment(dispatch_id="0" * 32), "invalid_payment"),
+    "unknown-currency": (payment(currency="EUX"), "unknown_currency"),
+    "lower-case-currency": (payment(currency="eur"), "unknown_currency"),
+    "withdrawn-currency": (payment(currency="DEM"), "withdrawn_currency"),
+    "too-many-digits": (payment(value="1.0000000000001"), "too_many_digits"),
+    "zero": (payment(value="0"), "amount_not_positive"),
+    "zero-with-decimals": (payment(value="0.00"), "amount_not_positive"),
+    "negative": (payment(value="-12.34"), "amount_not_positive"),
+    "negative-zero": (payment(value="-0.00"), "invalid_amount"),
+    "nan-as-text": (payment(value="NaN"), "invalid_amount"),
+    "infinity-as-text": (payment(value="Infinity"), "invalid_amount"),
+    "exponent-as-text": (payment(value="1e3"), "invalid_amount"),
+    "thousands": (payment(value="1,234.56"), "invalid_amount"),
+    "arabic-digits": (payment(value="\u0661\u0662.\u0663"), "invalid_amount"),
+    "empty-amount": (payment(value=""), "invalid_amount"),
+    "nan": (with_amount(b"NaN"), "malformed_message"),
+    "infinity": (with_amount(b"-Infinity"), "malformed_message"),
+    "number": (with_amount(b"12.34"), "amount_not_text"),
+    "integer": (with_amount(b"12"), "amount_not_text"),
+    "number-of-400-digits": (with_amount(b"7" * 400), "number_out_of_range"),
+    "text-of-400-digits": (payment(value="7" * 400), "amount_overflow"),
+    "beyond-64-bits": (payment(value="9223372036854775808"), "amount_overflow"),
+    "number-beyond-double": (payment()[:-1] + b', "n": 1e400}', "number_out_of_range"),
+    "duplicate-key": (payment()[:-1] + b', "type": "wallet"}', "duplicate_key"),
+    "equal-duplicate-key": (payment()[:-1] + b', "type": "card"}', "duplicate_key"),
+    "duplicate-key-in-amount": (
+        payment().replace(b'"currency"', b'"value": "1.00", "currency"'),
+        "duplicate_key",
+    ),
+    "duplicate-key-by-escape": (payment()[:-1] + rb', "\u0074ype": "wallet"}', "duplicate_key"),
+    "nested-1000-deep": (payment()[:-1] + b', "n": ' + b"[" * 1000 + b"]" * 1000 + b"}", "nesting_too_deep"),
+    "nested-100000-deep": (
+        payment()[:-1] + b', "n": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+        "nesting_too_deep",
+    ),
+    "nul-in-payment-id": (payment("pay-\x00"), "invalid_identifier"),
+    "bidi-in-payment-id": (payment("pay-\u202e1"), "invalid_identifier"),
+    "bidi-in-merchant-id": (payment(merchant_id="studio\u202e"), "invalid_identifier"),
+    "nul-in-customer-id": (payment(customer_id="player\x00"), "invalid_identifier"),
+    "newline-after-id": (payment("pay-1\n"), "invalid_identifier"),
+    "long-id": (payment("p" * 65), "invalid_identifier"),
+    "empty-id": (payment(""), "invalid_identifier"),
+    "invalid-utf-8": (payment("pay-X").replace(b"X", b"\xff"), "invalid_encoding"),
+    "latin-1": (payment(note="X").replace(b"X", "\xe9".encode("latin-1")), "invalid_encoding"),
+    "utf-16": (payment().decode().encode("utf-16-le"), "malformed_message"),
+    "empty": (b"", "empty_message"),
+    "10-MiB": (payment(note="x" * (10 * 1024 * 1024)), "message_too_large"),
+    "no-route": (payment(type="bank_transfer"), "no_route"),
+}
+PROPERTIES: dict[str, tuple[dict[str, Any], str]] = {
+    "xml": ({"content_type": "application/xml"}, "unsupported_content_type"),
+    "latin-1": ({"content_type": "application/json; charset=iso-8859-1"}, "unsupported_content_type"),
+    "gzip": ({"content_encoding": "gzip"}, "unsupported_content_type"),
+    "bidi": ({"content_type": "text/\u202ehtml"}, "unsupported_content_type"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_bad_body_is_dead_lettered_and_the_next_payment_goes_on(stage: Stage, name: str) -> None:
+    """A bad body becomes one dead letter with its own code; the good payment behind it is dispatched."""
+    body, code = BODIES[name]
+    await _expect_dead(stage, body, code)
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+async def test_bad_content_type_is_dead_lettered(stage: Stage, name: str) -> None:
+    """A good body under a type or an encoding that the worker does not read is a dead letter."""
+    properties, code = PROPERTIES[name]
+    await _expect_dead(stage, payment(), code, **properties)
+
+
+async def _expect_dead(stage: Stage, body: bytes, code: str, **properties: Any) -> None:
+    await stage.publish(body, "card.any", headers={"tenant": "blue"}, message_id="m-1", **properties)
+    await stage.publish(payment("good-1"))
+    async with stage.working() as worker:
+        [dead] = await stage.dead()
+        [good] = await stage.dispatched()
+    assert dead.body == body
+    assert dead.routing_key == code
+    letter = dead.letter
+    assert letter.error_code == code
+    assert (letter.exchange, letter.routing_key) == (stage.prefix, "card.any")
+    assert (letter.message_id, dead.headers["tenant"]) == ("m-1", "blue")
+    assert [(one.attempt, one.code, one.processor) for one in dead.attempts] == [(1, code, None)]
+    assert _TRACEPARENT.fullmatch(letter.traceparent)
+    assert all(_RFC3339.fullmatch(at) for at in (letter.first_seen, letter.dead_at, dead.attempts[0].at))
+    assert _is_readable(letter.error_message), letter.error_message
+    assert dead.properties.delivery_mode == 2
+    for name in ("content_type", "content_encoding"):
+        default = "application/json" if name == "content_type" else None
+        assert getattr(dead.properties, name) == properties.get(name, default)
+    assert good.json["payment_id"] == "good-1"
+    assert worker.counts == Counter(dead_lettered=1, dispatched=1)
+    assert await stage.leftovers() == {}
+
+
+def _is_readable(message: str) -> bool:
+    """Whether a message is one line of some length without characters that mislead or hide."""
+    hidden = any(unicodedata.category(character).startswith("C") for character in message)
+    return 20 <= len(message) <= 2000 and not hidden
+
+
+@pytest.mark.xfail(reason="the planner does not ask whether money settles in a currency")
+@pytest.mark.parametrize("currency", ["XAU", "XXX", "XTS"])
+async def test_code_that_no_money_settles_in_is_dead_lettered(stage: Stage, currency: str) -> None:
+    """Gold, no currency and the code for tests are listed by ISO 4217, but nobody can be paid in them."""
+    await _expect_dead(stage, payment(currency=currency, type="voucher"), "not_settleable")
+
+
+async def test_dead_letter_names_the_payment_whose_id_can_be_read(stage: Stage) -> None:
+    """A payment that is bad elsewhere is found by its id; one whose id is bad has none in its headers."""
+    await stage.publish(payment("pay-known", value=12))
+    await stage.publish(payment("pay-\u202e"))
+    async with stage.working():
+        letters = {dead.letter.error_code: dead.letter for dead in await stage.dead(2)}
+    assert letters["amount_not_text"].payment_id == "pay-known"
+    assert letters["invalid_identifier"].payment_id is None
+
+
+async def test_message_says_where_and_what_was_expected(stage: Stage) -> None:
+    """The message of a dead letter names the member, what is wrong with it and what to write instead."""
+    fields = payment_fields()
+    await stage.publish(payment(amount={**fields["amount"], "value": 12.34}))
+    async with stage.working():
+        [dead] = await stage.dead()
+    message = dead.letter.error_message
+    assert "amount.value" in message
+    assert '"12.34"' in message
+
+
+async def test_bad_payments_cost_the_good_ones_in_their_batch_nothing(stage: Stage) -> None:
+    """Of 400 payments of which some are bad, each is found once: dispatched, or dead with its own bytes."""
+    bodies = list(generate(400, seed=3, bad_share=0.3))
+    for body in bodies:
+        await stage.publish(body)
+    async with stage.working() as worker:
+        await stage.waits_in(stage.names.incoming, 0)
+    dead_count, good_count = worker.counts["dead_lettered"], worker.counts["dispatched"]
+    assert dead_count + good_count == 400
+    assert dead_count >= 60
+    dead = await stage.dead(dead_count)
+    good = await stage.dispatched("alpha", good_count)
+    assert Counter(one.body for one in dead) <= Counter(bodies)
+    ids = [one.json["payment_id"] for one in good]
+    alive = Counter(bodies) - Counter(one.body for one in dead)
+    assert Counter(ids) == Counter(_id_of(body) for body in alive.elements())
+    assert await stage.leftovers() == {}
+
+
+def _id_of(body: bytes) -> str:
+    found = re.search(rb'"payment_id":"([^"]+)"', body)
+    assert found is not None
+    return found[1].decode()
