@@ -6,6 +6,7 @@ plan alone. Planned again after a crash, under the same rules, a payment gives t
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, assert_never
 
@@ -98,19 +99,22 @@ def make_dispatch_id(payment_id: str, processor: str) -> str:
 
 
 def _money(units: int, scale: int, currency: Currency, schedule: CompiledSchedule | None) -> bytes:
-    """Write gross, fees and net as JSON members. Amounts, codes and fee names need no escapes."""
-    code, exponent = currency.code, currency.exponent
+    """Write gross, fees and net as JSON members."""
+    exponent = currency.exponent
     if schedule is None:
         if scale < exponent:
             units, scale = units * POWERS[exponent - scale], exponent
-        gross, net, fees = units, units, ""
-    else:
-        gross, net, scale, charged = schedule.charge_units(units, scale)
-        fees = ",".join(
-            f'{{"name":"{name}","amount":{{"value":"{format_units(fee, exponent)}","currency":"{code}"}}}}'
-            for name, fee in zip(schedule.names, charged, strict=True)
-        )
-    return (
-        f'"gross":{{"value":"{format_units(gross, scale)}","currency":"{code}"}},"fees":[{fees}],'
-        f'"net":{{"value":"{format_units(net, scale)}","currency":"{code}"}}'
-    ).encode()
+        text = format_units(units, scale)
+        return (_money_template((), currency.code) % (text, text)).encode()
+    gross, net, scale, fees = schedule.charge_units(units, scale)
+    charged = [format_units(fee, exponent) for fee in fees]
+    template = _money_template(schedule.names, currency.code)
+    return (template % (format_units(gross, scale), *charged, format_units(net, scale))).encode()
+
+
+@lru_cache(maxsize=4096)
+def _money_template(fees: tuple[str, ...], code: str) -> str:
+    """Return the JSON members with a ``%s`` for each amount; names of fees and currencies need no escapes."""
+    amount = f'{{"value":"%s","currency":"{code}"}}'
+    items = ",".join(f'{{"name":"{name}","amount":{amount}}}' for name in fees)
+    return f'"gross":{amount},"fees":[{items}],"net":{amount}'
