@@ -238,6 +238,7 @@ class _Tree:
     def __init__(self, source: SourceFile, problems: list[Diagnostic]) -> None:
         self.source = source
         self.problems = problems
+        self.seen: set[int] = set()
 
     def complain(self, mark: Mark, message: str) -> None:
         self.problems.append(Diagnostic(mark, message))
@@ -251,7 +252,9 @@ class _Tree:
         mark = self.mark(node)
         if node.anchor is not None:
             self.complain(mark, "rule files have no anchors and aliases; use groups, fees or route_defaults")
-            return Leaf(None, mark)
+            if id(node) in self.seen:
+                return Leaf("an alias", mark)
+            self.seen.add(id(node))
         if depth > MAX_DEPTH:
             self.complain(mark, f"nested deeper than the {MAX_DEPTH} levels that rules may have")
             return Leaf(None, mark)

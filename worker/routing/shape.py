@@ -102,7 +102,10 @@ def read_problems(root: Table, error: ValidationError, model: type[BaseModel]) -
     for one in error.errors(include_url=False):
         path, models, on_key = _clean(root, model, one["loc"], one["type"])
         if path not in found:
-            found[path] = (one["type"], Problem(path, _message(root, path, models, one), on_key))
+            found[path] = (
+                one["type"],
+                Problem(path, _message(root, path, models, one, on_key=on_key), on_key),
+            )
     for path, (kind, problem) in found.items():
         node = find(root, path)
         deeper = any(other[: len(path)] == path and other != path for other in found)
@@ -148,7 +151,9 @@ def _models(annotation: Any) -> set[type[BaseModel]]:
     return {model for inner in get_args(annotation) for model in _models(inner)}
 
 
-def _message(root: Table, path: Path, models: set[type[BaseModel]], error: Mapping[str, Any]) -> str:  # noqa: PLR0911
+def _message(  # noqa: PLR0911 - one return for each kind of complaint
+    root: Table, path: Path, models: set[type[BaseModel]], error: Mapping[str, Any], *, on_key: bool
+) -> str:
     node = find(root, path)
     value = node.value if isinstance(node, Leaf) else None
     context = error.get("ctx", {})
@@ -169,7 +174,7 @@ def _message(root: Table, path: Path, models: set[type[BaseModel]], error: Mappi
             return f"expected {_wanted(error['type'])}, found {_described(node)}"
         case "string_pattern_mismatch":
             wanted = PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
-            return f"{value if value is not None else path[-1]!r} is not {wanted}"
+            return f"{path[-1] if on_key else value!r} is not {wanted}"
         case "literal_error":
             expected = [
                 text.strip().strip("'") for text in context["expected"].replace(" or ", ",").split(",")

@@ -1,0 +1,136 @@
+"""Several rule files as one table: folders, includes, overlays, versions."""
+
+import pytest
+
+from worker.errors import InvalidRules
+from worker.rules_file import load, load_rules
+
+BASE = """
+    version: 1
+    processors:
+      aurora: {types: [card]}
+      borealis: {}
+    rules:
+      - {name: cards, when: {type: card}, route: {to: aurora, fallback: [borealis]}}
+    default: {reject: {code: none}}
+    """
+
+
+def rule_names(table) -> list[str]:
+    return [rule.name for rule in table.rules]
+
+
+def test_a_folder_is_read_in_name_order_without_subfolders(write, tmp_path):
+    """Files of a folder are one table, in name order; subfolders and tests are not read."""
+    write("version: 1\nrules: [{name: b, when: {}, route: {hold: x}}]\n", "20.yaml")
+    write(
+        "version: 1\nrules: [{name: a, when: {type: card}, route: {hold: x}}]\ndefault: {hold: z}\n",
+        "10.yaml",
+    )
+    write("not rules", "examples/other.yaml")
+    write("not rules", "10.test.yaml")
+    assert rule_names(load_rules([tmp_path])) == ["a", "b", "default"]
+
+
+def test_includes_are_read_first_and_once(write):
+    """An included file comes before the one that includes it, however often it is named."""
+    write(
+        "version: 1\nprocessors: {p: {}}\nrules: [{name: common, when: {type: card}, route: {to: p}}]\n",
+        "parts/common.yaml",
+    )
+    one = write(
+        "version: 1\ninclude: [parts/common.yaml]\n"
+        "rules: [{name: own, when: {}, route: {to: p}}]\ndefault: {hold: x}\n",
+        "one.yaml",
+    )
+    two = write("version: 1\ninclude: [parts/common.yaml, one.yaml]\n", "two.yaml")
+    assert rule_names(load_rules([one, two])) == ["common", "own", "default"]
+
+
+def test_a_missing_include_is_named_where_it_is_written(write):
+    """The place is that of the name in the list."""
+    path = write("version: 1\ninclude: [gone.yaml]\ndefault: {hold: x}\n")
+    with pytest.raises(InvalidRules, match=r":2:11: there is no file .*gone.yaml to include"):
+        load_rules([path])
+
+
+def test_an_entry_stands_in_one_file_only(write):
+    """A processor defined twice is reported at the second place, with the first one named."""
+    one = write(BASE, "a.yaml")
+    two = write("version: 1\nprocessors: {aurora: {}}\n", "b.yaml")
+    with pytest.raises(InvalidRules) as caught:
+        load_rules([one, two])
+    assert f"{two}:2:14: aurora is already defined under `processors` in {one}:3:3" in str(caught.value)
+
+
+def test_one_default_only(write):
+    """Two files with a default disagree about what happens to the rest."""
+    one, two = write(BASE, "a.yaml"), write("version: 1\ndefault: {hold: x}\n", "b.yaml")
+    with pytest.raises(InvalidRules, match=r"b.yaml:2:1: `default` is already set in .*a.yaml:7:1"):
+        load_rules([one, two])
+
+
+def test_rule_names_are_unique_across_files(write):
+    """A name used in two files is reported."""
+    one = write(BASE, "a.yaml")
+    two = write("version: 1\nrules: [{name: cards, when: {}, route: {hold: x}}]\n", "b.yaml")
+    with pytest.raises(InvalidRules, match=r"b.yaml:2:16: a rule named cards is already there, as rule 1"):
+        load_rules([one, two])
+
+
+def test_an_overlay_changes_what_it_names(write, pay, now):
+    """Entries merge, routes and conditions are replaced as a whole, everything else stays."""
+    base = write(BASE)
+    over = write(
+        """
+        version: 1
+        processors:
+          aurora: {enabled: false}
+          coinbox: {}
+        rules:
+          - {name: cards, route: {to: aurora, fallback: [coinbox]}}
+        default: {hold: quiet}
+        """,
+        "staging.yaml",
+    )
+    table = load_rules([base], [over])
+    decision = table.route(pay(), now)
+    assert [one.name for one in decision.candidates] == ["coinbox"]
+    assert table.processors["aurora"].types == frozenset({"card"})
+    assert table.route(pay(type="wallet"), now).reason == "quiet"
+
+
+def test_an_overlay_names_rules_that_exist(write):
+    """A typo in an overlay's rule does not add a rule."""
+    over = write("version: 1\nrules: [{name: card, enabled: false}]\n", "staging.yaml")
+    with pytest.raises(InvalidRules, match=r"staging.yaml:2:9: .*none is named 'card'; did you mean cards\?"):
+        load_rules([write(BASE)], [over])
+
+
+def test_the_version_is_of_the_content(write):
+    """The same content has the same version wherever it lies; one byte more has another."""
+    one, same = write(BASE, "a.yaml"), write(BASE, "elsewhere/b.yaml")
+    other = write(BASE + "\n", "c.yaml")
+    versions = [load_rules([path]).version for path in (one, same, other)]
+    assert versions[0] == versions[1] != versions[2]
+    assert len(versions[0]) == 16
+
+
+def test_an_overlay_changes_the_version(write):
+    """Rules with an overlay are other rules."""
+    base, over = write(BASE), write("version: 1\nprocessors: {aurora: {enabled: false}}\n", "o.yaml")
+    assert load_rules([base]).version != load_rules([base], [over]).version
+
+
+def test_the_files_read_are_known(write):
+    """What was read is listed, included files too, so that a watcher knows what to watch."""
+    write("version: 1\nprocessors: {p: {}}\n", "common.yaml")
+    path = write("version: 1\ninclude: [common.yaml]\ndefault: {hold: x}\n")
+    assert [file.name for file in load([path]).files] == ["rules.yaml", "common.yaml"]
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path):
+    """Editors that write one are forgiven."""
+    path = tmp_path / "bom.yaml"
+    path.write_bytes(b"\xef\xbb\xbfversion: 1\ndefault: {hold: x}\n")
+    assert rule_names(load_rules([path])) == ["default"]
