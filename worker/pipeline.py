@@ -63,8 +63,12 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.limits.batches)
+        self.use(self.planner)
+
+    def use(self, planner: Planner) -> None:
+        """Plan the batches taken from now on by another rule table; those in flight keep theirs."""
         self._intake = Intake(
-            self.planner, self.tracer, self.log, self.queue, self.limits.max_message_bytes, self._break
+            planner, self.tracer, self.log, self.queue, self.limits.max_message_bytes, self._break
         )
 
     async def run(self) -> None:

@@ -66,6 +66,7 @@ class Worker:
     log: Log = field(default_factory=get_log)
     counts: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _pipeline: Pipeline | None = None
     _name: str = field(default_factory=lambda: f"payment-worker {os.getpid()}")
 
     async def run(self) -> None:
@@ -90,6 +91,17 @@ class Worker:
                 await lane.close()
         self.log.info("worker stopped", counts=dict(self.counts))
 
+    async def use(self, table: RuleTable) -> None:
+        """Put another rule table in force, between two batches.
+
+        Raises:
+            BrokerUnavailable, AccessRefused, TopologyMismatch: new processors' exchanges cannot be prepared.
+        """
+        await prepare_topology(self.settings, table)
+        self.table = table
+        if self._pipeline is not None:
+            self._pipeline.use(Planner(table))
+
     async def _open(self) -> Lane:
         await prepare_topology(self.settings, self.table)
         settings = self.settings
@@ -106,7 +118,8 @@ class Worker:
         self.log.warning("no session", reason=str(error), retry_in_seconds=round(wait_seconds, 2))
 
     async def _run_session(self, lane: Lane) -> None:
-        pipeline = asyncio.create_task(self._pipeline(lane).run())
+        self._pipeline = self._make_pipeline(lane)
+        pipeline = asyncio.create_task(self._pipeline.run())
         stopping = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +158,7 @@ class Worker:
         finally:
             stopping.cancel()
 
-    def _pipeline(self, lane: Lane) -> Pipeline:
+    def _make_pipeline(self, lane: Lane) -> Pipeline:
         settings, names = self.settings, Names(self.settings.prefix)
         identity, numbers = secrets.token_hex(8), itertools.count(1)
         return Pipeline(

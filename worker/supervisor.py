@@ -21,8 +21,8 @@ from typing import Final
 from worker.amqp.connection import quiet_libraries
 from worker.amqp.topology import Names
 from worker.errors import ConfigurationError, InvariantViolation
-from worker.routing import RuleTable
-from worker.rules_file import load_rules
+from worker.reload import RulesWatch
+from worker.rules_file import LoadedRules, load
 from worker.session import Worker
 from worker.settings import Settings, tracing_exporter
 from worker.telemetry.logs import configure_logs, get_log
@@ -35,24 +35,27 @@ CRASHES_PER_MINUTE: Final = 5
 TRACE_FLUSH_SECONDS: Final = 5.0
 
 
-def run_process(settings: Settings, table: RuleTable) -> int:
+def run_process(settings: Settings, loaded: LoadedRules) -> int:
     """Run one worker in this process until SIGTERM or SIGINT; return its exit code."""
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work(settings, table))
+        return runner.run(_work(settings, loaded))
 
 
-async def _work(settings: Settings, table: RuleTable) -> int:
-    log = get_log(pid=os.getpid(), rules_version=table.version)
+async def _work(settings: Settings, loaded: LoadedRules) -> int:
+    log = get_log(pid=os.getpid())
     tracer = make_tracer(tracing_exporter(), Names(settings.prefix).incoming)
-    worker = Worker(settings, table, tracer, log)
+    worker = Worker(settings, loaded.table, tracer, log)
+    watch = RulesWatch(settings.rules, loaded, worker.use, lambda _: None, log)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, watch.nudge.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop.set)
     parent = multiprocessing.parent_process()
     if parent is not None:
         loop.add_reader(parent.sentinel, worker.stop.set)  # the supervisor is gone: finish and go too
+    watching = asyncio.create_task(watch.run())
     try:
         await worker.run()
     except ConfigurationError as error:
@@ -62,6 +65,7 @@ async def _work(settings: Settings, table: RuleTable) -> int:
         log.critical("invariant violated", code=error.code, reason=str(error), exc_info=error)
         return EXIT_INVARIANT
     finally:
+        watching.cancel()
         tracer.shutdown(TRACE_FLUSH_SECONDS)
     return 0
 
@@ -80,11 +84,12 @@ def _tune_collector() -> None:
 def _child(settings: Settings) -> None:
     """What a spawned process runs. It reads the rules itself: a table holds compiled functions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rules to read again
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
-    table = load_rules(settings.rules)
+    loaded = load(settings.rules)
     _tune_collector()
-    sys.exit(run_process(settings, table))
+    sys.exit(run_process(settings, loaded))
 
 
 @dataclass(slots=True)
@@ -102,6 +107,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
         self.children = [self._start() for _ in range(self.settings.processes)]
         code = 0
         while not stop.is_set() and code == 0:
@@ -156,12 +162,16 @@ class Supervisor:
                 loop.remove_reader(sentinel)
         return [child for child in self.children if child.exitcode is not None]
 
+    def _pass_on(self, number: signal.Signals) -> None:
+        """Send a signal to every child that runs."""
+        for child in self.children:
+            if child.exitcode is None and child.pid is not None:
+                os.kill(child.pid, number)
+
     async def _stop_all(self) -> int:
         """Ask every child to drain; kill those that outstay the deadline by far."""
         running = [child for child in self.children if child.exitcode is None]
-        for child in running:
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGTERM)
+        self._pass_on(signal.SIGTERM)
         deadline = time.monotonic() + self.settings.drain_timeout + TRACE_FLUSH_SECONDS + 5
         codes = []
         for child in running:

@@ -1,0 +1,87 @@
+"""Rules that change while the worker runs: noticed, compiled aside, swapped between batches as one.
+
+A change is noticed by looking at the files once a second, or at once on SIGHUP. Rules that do not compile are
+not taken: the old ones stay, the log says what is wrong by file and line, and the reload counts as failed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from worker.errors import TransientError, WorkerError
+from worker.routing import RuleTable
+from worker.rules_file import LoadedRules, load
+from worker.telemetry.logs import Log
+
+LOOK_SECONDS: Final = 1.0
+
+Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(slots=True)
+class RulesWatch:
+    """Watches the files of the rules in force and hands a new table to ``apply``."""
+
+    paths: Sequence[Path]
+    loaded: LoadedRules
+    apply: Callable[[RuleTable], Awaitable[None]]
+    on_result: Callable[[bool], None]
+    log: Log
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Look for changes until cancelled."""
+        seen: Signature | None = self._signature()
+        while True:
+            nudged = await self._next_look()
+            signature = self._signature()
+            if nudged or signature != seen:
+                seen = signature if await self._reload() else None
+
+    async def _next_look(self) -> bool:
+        """Wait for the next look; True when SIGHUP asked for it."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self.nudge.wait()
+        except TimeoutError:
+            return False
+        self.nudge.clear()
+        return True
+
+    async def _reload(self) -> bool:
+        """Compile the files as they are now and put the table in force, or say why not.
+
+        Returns False when it is worth another try although the files have not changed.
+        """
+        before = self.loaded.table.version
+        try:
+            loaded = await asyncio.to_thread(load, self.paths)
+            if loaded.table.version == before:
+                return True
+            await self.apply(loaded.table)
+        except WorkerError as error:
+            self.on_result(False)
+            self.log.error(  # noqa: TRY400 - the text says it all
+                "rules not reloaded: the old ones stay", code=error.code, reason=str(error), version=before
+            )
+            return not isinstance(error, TransientError)
+        self.loaded = loaded
+        self.on_result(True)
+        self.log.info("rules reloaded", before=before, version=loaded.table.version)
+        return True
+
+    def _signature(self) -> Signature:
+        """Return what tells one state of the files from another."""
+        files = {str(file) for file in self.loaded.files}
+        for path in self.paths:
+            files |= {str(file) for file in path.glob("*.yaml")} if path.is_dir() else {str(path)}
+        marks = []
+        for file in sorted(files):
+            try:
+                stat = Path(file).stat()
+                marks.append((file, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+            except OSError:
+                marks.append((file, 0, 0, 0))
+        return tuple(marks)
