@@ -71,7 +71,12 @@ def _areas(table: RuleTable, space: Space) -> list[_Area]:
     areas: list[_Area] = []
     for rule in table.rules[:-1]:
         boxes = space.boxes(rule.condition)
-        earlier = [box for area in areas for box in area.boxes if any(space.both(box, one) for one in boxes)]
+        earlier = [
+            box
+            for area in areas
+            for box in area.boxes
+            if any(space.both(box, one) is not None for one in boxes)
+        ]
         areas.append(_Area(rule, boxes, space.left(boxes, earlier, MAX_PIECES)))
     return areas
 
@@ -121,7 +126,7 @@ def _contradiction(space: Space, rule: Rule) -> str:
         if not boxes:
             return f"nothing fulfils ({describe(part)})"
         for earlier in parts[:i]:
-            if not any(space.both(one, other) for one in space.boxes(earlier) for other in boxes):
+            if not any(space.both(one, other) is not None for one in space.boxes(earlier) for other in boxes):
                 return f"({describe(earlier)}) excludes ({describe(part)})"
     return "its conditions exclude one another"
 

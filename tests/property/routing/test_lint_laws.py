@@ -1,0 +1,155 @@
+"""The linter's claims on random tables, against every payment of a small world."""
+
+from datetime import UTC, datetime
+from itertools import product
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.payment import Payment
+from schemas.rules import RuleDocument
+from worker.routing import DEFAULT_RULE, compile_rules
+from worker.routing.checks import compile_check
+from worker.routing.fields import amount_units
+from worker.routing.lint import lint
+from worker.routing.names import Names
+from worker.routing.parse import read_when
+from worker.routing.problems import Problems
+from worker.routing.region import Space, Span, Values
+
+NOW = datetime(2026, 1, 7, 12, tzinfo=UTC)
+TYPES, CURRENCIES, COUNTRIES, LEVELS = ["card", "wallet"], ["EUR", "USD"], ["DE", "FR"], [1, True, "x"]
+AMOUNTS = ["1", "5", "10"]
+
+
+def payment(kind: str, currency: str, country: str | None, level, value: str) -> Payment:
+    return Payment.model_validate(
+        {
+            "payment_id": "p",
+            "type": kind,
+            "amount": {"value": value, "currency": currency},
+            "merchant_id": "m",
+            "created_at": "2026-01-07T12:00:00Z",
+            "country": country,
+            "metadata": {} if level is None else {"level": level},
+        }
+    )
+
+
+WORLD = [
+    payment(*values)
+    for values in product(
+        [*TYPES, "other"],
+        [*CURRENCIES, "JPY"],
+        [*COUNTRIES, "US", None],
+        [*LEVELS, 2, None],
+        ["0.999999999999", "1", "4", "5", "9.999999999999", "10", "11"],
+    )
+]
+
+
+def values(pool):
+    picked = st.lists(st.sampled_from(pool), min_size=1, max_size=2, unique=True)
+    return st.one_of(
+        picked, picked.map(lambda some: {"not_in": some}), st.booleans().map(lambda yes: {"exists": yes})
+    )
+
+
+amounts = st.one_of(
+    st.builds(
+        lambda op, text: {op: text},
+        st.sampled_from(["gt", "gte", "lt", "lte", "eq", "ne"]),
+        st.sampled_from(AMOUNTS),
+    ),
+    st.builds(lambda text: {"gte": f"{text} EUR"}, st.sampled_from(AMOUNTS)),
+    st.just({"gte": "1", "lt": "10"}),
+)
+fields = {
+    "type": values(TYPES),
+    "currency": values(CURRENCIES),
+    "country": values(COUNTRIES),
+    "metadata.level": values(LEVELS),
+    "amount": amounts,
+}
+one_field = st.sampled_from(sorted(fields)).flatmap(lambda name: st.tuples(st.just(name), fields[name]))
+flat = st.lists(one_field, max_size=2).map(dict)
+conditions = st.recursive(
+    flat,
+    lambda inner: st.one_of(
+        st.builds(lambda parts: {"any": parts}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda part: {"not": part}, inner),
+        st.builds(lambda base, part: {**base, "all": [part]}, flat, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(conditions, min_size=1, max_size=5))
+def test_claims_hold_for_every_payment(whens):
+    """What is called dead never fires, and everything else has a witness."""
+    rules = [{"name": f"r{i}", "when": when, "route": {"to": "p"}} for i, when in enumerate(whens)]
+    document = {"version": 1, "processors": {"p": {}}, "rules": rules, "default": {"hold": "rest"}}
+    table = compile_rules(RuleDocument.model_validate(document), "v")
+    fired = {table.route(one, NOW).rule for one in WORLD}
+    findings = lint(table)
+    dead = {f"r{one.path[1]}" for one in findings if one.code in ("covered", "contradiction")}
+    codes = {one.code for one in findings}
+    assert not dead & fired
+    assert "undecided" not in codes
+    assert {f"r{i}" for i in range(len(whens))} - dead >= fired - {DEFAULT_RULE}
+    if "default_unused" in codes:
+        assert DEFAULT_RULE not in fired
+    else:
+        assert "uncovered" in codes
+
+
+def inside(box, one: Payment) -> bool:
+    world = {
+        "type": one.type,
+        "currency": one.amount.currency,
+        "country": one.country,
+        "metadata.level": one.metadata.get("level"),
+    }
+    for dimension, side in box.items():
+        if isinstance(side, Span):
+            amount = amount_units(one.amount.value)
+            good = (side.low is None or amount >= side.low) and (side.high is None or amount < side.high)
+        elif isinstance(side, Values):
+            value = world[dimension]
+            if value is None:
+                good = side.missing
+            else:
+                named = any(
+                    str(named) == str(value).lower()
+                    if isinstance(value, bool)
+                    else type(named) is type(value) and named == value
+                    for named in side.values
+                )
+                good = named is not side.complement
+        else:
+            good = None  # an undecided dimension: none of these conditions makes one
+            assert isinstance(side, Span | Values)
+        if not good:
+            return False
+    return True
+
+
+@settings(max_examples=80, deadline=None)
+@given(conditions, conditions)
+def test_boxes_hold_exactly_the_payments(one, other):
+    """A payment is in a condition's boxes when it holds, and in a difference when it holds alone."""
+    names = Names(
+        {},
+        compile_rules(RuleDocument.model_validate({"version": 1, "default": {"hold": "x"}}), "v").currencies,
+        Problems(),
+    )
+    space = Space.of(["EUR", "USD", "JPY"])
+    first, second = read_when(one, (), names), read_when(other, (), names)
+    boxes, others = space.boxes(first), space.boxes(second)
+    left = space.left(boxes, others, 10_000)
+    for payment_ in WORLD[::7]:
+        amount = amount_units(payment_.amount.value)
+        holds, also = (compile_check(part)(payment_, amount, NOW) for part in (first, second))
+        assert any(inside(box, payment_) for box in boxes) is holds
+        assert any(inside(box, payment_) for box in left) is (holds and not also)
