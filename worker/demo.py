@@ -247,26 +247,21 @@ class Demo:
 
 NEXT = """
 Where to look next
-  payment-worker broker                          a private node to play with, in one terminal
-  payment-worker run --amqp-url URL              the worker, in a second one
+  payment-worker broker            a private node, in one terminal; it prints URL
+  payment-worker run --amqp-url URL                 the worker, in a second one
   payment-worker generate 1000 | payment-worker publish - --amqp-url URL
-  payment-worker dead-letters list --amqp-url URL
-  routing_rules/default.yaml                     who gets what, and for which fee
-  docs/                                          topology, rules, money, guarantees"""
+  payment-worker dead-letters list --amqp-url URL   what was wrong with each
+  routing_rules/default.yaml       who gets what, and for which fee
+  docs/operations.md               settings, signals, tracing, logs
+"""
 
 
 async def _consume(
     connection: AbstractConnection, queue: str, callback: Callable[[DeliveredMessage], Awaitable[None]]
 ) -> None:
-    """Consume a queue as a connector does: enter into the books, then acknowledge."""
-    channel = await connection.channel()
-    await channel.basic_qos(prefetch_count=500)
-
-    async def keep(message: DeliveredMessage) -> None:
-        await callback(message)
-        await channel.basic_ack(message.delivery_tag or 0, wait=False)
-
-    await channel.basic_consume(queue, keep)
+    """Consume a queue as a connector does, but without acknowledgements: the demo's books are its end."""
+    channel = await connection.channel(publisher_confirms=False)
+    await channel.basic_consume(queue, callback, no_ack=True)
 
 
 async def _stop(worker: asyncio.subprocess.Process) -> int:

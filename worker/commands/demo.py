@@ -27,7 +27,7 @@ def demo(
     to the last minor unit.
     """
     with readable_errors():
-        import asyncio
+        import uvloop
 
         from worker.amqp.connection import quiet_libraries
         from worker.demo import Demo, DemoPlan
@@ -35,7 +35,7 @@ def demo(
         quiet_libraries()
         plan = DemoPlan(payments, processes, bad, seed, kill, tuple(rules or [_shipped_rules()]))
         with _broker() as url:
-            balanced = asyncio.run(Demo(plan, url).run())
+            balanced = uvloop.run(Demo(plan, url).run())
     raise typer.Exit(0 if balanced else 1)
 
 

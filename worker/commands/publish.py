@@ -43,7 +43,7 @@ def publish(
     Lines go out byte for byte, bad ones too; the routing key is <type>.<currency> where the line has them.
     """
     with readable_errors():
-        import asyncio
+        import uvloop
 
         from worker.amqp.connection import quiet_libraries
         from worker.errors import ConfigurationError
@@ -59,7 +59,7 @@ def publish(
                 raise ConfigurationError(f"there is no file {file}")
             size, lines = path.stat().st_size, path.open("rb")
         with lines:
-            confirmed, failures = asyncio.run(_publish(settings, lines, size))
+            confirmed, failures = uvloop.run(_publish(settings, lines, size))
     _report(confirmed, failures, settings.prefix)
 
 
