@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from worker.routing.actions import Send
+from worker.routing.areas import MAX_PIECES, Area, areas_of
 from worker.routing.conditions import conjuncts
 from worker.routing.describe import describe
 from worker.routing.problems import Path, listing
@@ -18,8 +19,6 @@ from worker.routing.region import Box, Dimension, Side, Space, Span, Values
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable
 from worker.routing.witness import Witness, witnesses
 
-MAX_PIECES = 512
-"""Boxes that one question may come to before the answer is that it cannot be decided."""
 MAX_OVERLAP_RULES = 400
 """Rules up to which every pair is looked at."""
 
@@ -42,19 +41,10 @@ class Finding:
     witness: Witness | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Area:
-    """A rule with the payments it describes, and those of them that no earlier rule takes (None: unknown)."""
-
-    rule: Rule
-    boxes: list[Box]
-    live: list[Box] | None
-
-
 def lint(table: RuleTable) -> list[Finding]:
     """Return findings in the order of the rules, warnings and notes together."""
     space = Space.of(currency.code for currency in table.currencies if currency.settleable)
-    areas = _areas(table, space)
+    areas = areas_of(table, space)
     found = [finding for area in areas for finding in _rule_findings(table, space, areas, area)]
     found += _uncovered(table, space, areas)
     found += _processors(table, space, areas)
@@ -65,20 +55,6 @@ def lint(table: RuleTable) -> list[Finding]:
 
 def _order(path: Path) -> tuple[str, ...]:
     return tuple(f"{step:09}" if isinstance(step, int) else step for step in path)
-
-
-def _areas(table: RuleTable, space: Space) -> list[_Area]:
-    areas: list[_Area] = []
-    for rule in table.rules[:-1]:
-        boxes = space.boxes(rule.condition)
-        earlier = [
-            box
-            for area in areas
-            for box in area.boxes
-            if any(space.both(box, one) is not None for one in boxes)
-        ]
-        areas.append(_Area(rule, boxes, space.left(boxes, earlier, MAX_PIECES)))
-    return areas
 
 
 def _first(space: Space, boxes: Sequence[Box]) -> Witness | None:
@@ -94,7 +70,7 @@ def _decided_by(table: RuleTable, space: Space, boxes: Sequence[Box], rule: str)
     return None
 
 
-def _rule_findings(table: RuleTable, space: Space, areas: list[_Area], area: _Area) -> Iterator[Finding]:
+def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area) -> Iterator[Finding]:
     rule = area.rule
     path: Path = ("rules", rule.source, "when")
     if not area.boxes:
@@ -131,7 +107,7 @@ def _contradiction(space: Space, rule: Rule) -> str:
     return "its conditions exclude one another"
 
 
-def _covered(space: Space, areas: list[_Area], area: _Area) -> Finding:
+def _covered(space: Space, areas: list[Area], area: Area) -> Finding:
     takers = []
     remaining: list[Box] = area.boxes
     for earlier in areas:
@@ -175,7 +151,7 @@ def _meet(space: Space, ones: Sequence[Box], others: Sequence[Box]) -> list[Box]
     return [both for one in ones for other in others if (both := space.both(one, other)) is not None]
 
 
-def _candidate_findings(table: RuleTable, space: Space, area: _Area) -> Iterator[Finding]:
+def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[Finding]:
     rule, live = area.rule, area.live or []
     if not isinstance(rule.action, Send):
         return
@@ -206,7 +182,7 @@ def _refusal(processor: Processor, witness: Witness | None) -> str:
     return f"; for this payment {reason}" if reason else ": its limits exclude every amount that gets here"
 
 
-def _fee_findings(table: RuleTable, space: Space, area: _Area, sent: list[Box]) -> Iterator[Finding]:
+def _fee_findings(table: RuleTable, space: Space, area: Area, sent: list[Box]) -> Iterator[Finding]:
     book = area.rule.action.fees if isinstance(area.rule.action, Send) else None
     if book is None:
         return
@@ -220,7 +196,7 @@ def _fee_findings(table: RuleTable, space: Space, area: _Area, sent: list[Box]) 
         yield Finding("no_fee", Severity.WARNING, path, message, witness)
 
 
-def _uncovered(table: RuleTable, space: Space, areas: list[_Area]) -> Iterator[Finding]:
+def _uncovered(table: RuleTable, space: Space, areas: list[Area]) -> Iterator[Finding]:
     left = space.left([{}], [box for area in areas for box in area.boxes], MAX_PIECES * 8)
     path: Path = ("default",)
     if left is None:
@@ -238,10 +214,10 @@ def _uncovered(table: RuleTable, space: Space, areas: list[_Area]) -> Iterator[F
         )
 
 
-def _processors(table: RuleTable, space: Space, areas: list[_Area]) -> Iterator[Finding]:
+def _processors(table: RuleTable, space: Space, areas: list[Area]) -> Iterator[Finding]:
     named: set[str] = set()
     reached: set[str] = set()
-    default = _Area(table.rules[-1], [{}], [{}])
+    default = Area(table.rules[-1], [{}], [{}])
     for area in (*areas, default):
         if not isinstance(area.rule.action, Send):
             continue
@@ -260,7 +236,7 @@ def _processors(table: RuleTable, space: Space, areas: list[_Area]) -> Iterator[
             yield Finding("unreached", Severity.WARNING, path, message)
 
 
-def _overlaps(space: Space, areas: list[_Area], position: int) -> Iterator[Finding]:
+def _overlaps(space: Space, areas: list[Area], position: int) -> Iterator[Finding]:
     """Yield one note for a rule that shares payments with earlier ones, where neither is the special case."""
     area = areas[position]
     shared: list[str] = []

@@ -89,6 +89,20 @@ class Space:
             case _:
                 return False
 
+    def apart(self, one: Box, other: Box) -> bool:
+        """Return whether two boxes surely share nothing, at a glance: by the sets and intervals both name."""
+        for dimension, side in other.items():
+            mine = one.get(dimension)
+            if isinstance(side, Values) and isinstance(mine, Values):
+                named = not (side.complement or mine.complement or (side.missing and mine.missing))
+                if named and side.values.isdisjoint(mine.values):
+                    return True
+            elif isinstance(side, Span) and isinstance(mine, Span):
+                below = side.high is not None and mine.low is not None and side.high <= mine.low
+                if below or (side.low is not None and mine.high is not None and side.low >= mine.high):
+                    return True
+        return False
+
     def both(self, one: Box, other: Box) -> Box | None:
         """Return the box of payments in both, or None when there are none."""
         found = dict(one)
@@ -102,7 +116,7 @@ class Space:
 
     def minus(self, one: Box, other: Box) -> list[Box]:
         """Return disjoint boxes of the payments in ``one`` that are not in ``other``."""
-        if self.both(one, other) is None:
+        if self.apart(one, other) or self.both(one, other) is None:
             return [one]
         pieces: list[Box] = []
         rest = dict(one)
