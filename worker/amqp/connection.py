@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import aio_pika
 from aiormq.abc import AbstractConnection
@@ -23,6 +23,7 @@ from yarl import URL
 from worker.errors import AccessRefused, BrokerUnavailable, WorkerError
 
 LIBRARY_LOGGERS: Final = ("aio_pika", "aiormq")
+ConnectionT = TypeVar("ConnectionT", bound=aio_pika.Connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,10 @@ class Broker:
         return str(self.url.with_password(None)) if self.url.user else str(self.url)
 
 
-async def connect(
-    broker: Broker, name: str, kind: type[aio_pika.Connection] = aio_pika.Connection, **options: Any
-) -> aio_pika.Connection:
+async def connect(broker: Broker, name: str, kind: type[ConnectionT]) -> ConnectionT:
     """Open a connection that shows up as ``name`` among the broker's connections.
 
-    ``kind`` is aio-pika's connection class or one of ours, made with ``options``.
+    ``kind`` is aio-pika's connection class or one of ours.
 
     Raises:
         AccessRefused: the user, the password or the virtual host is wrong.
@@ -57,7 +56,7 @@ async def connect(
     url = broker.url.update_query(name=name)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=str(broker.heartbeat_seconds))
-    connection = kind(url, **options)
+    connection = kind(url)
     try:
         async with asyncio.timeout(broker.connect_timeout_seconds):
             await connection.connect()
@@ -88,7 +87,7 @@ async def open_channel(connection: AbstractConnection, *, publisher_confirms: bo
 @asynccontextmanager
 async def connected(broker: Broker, name: str) -> AsyncIterator[AbstractConnection]:
     """Open a connection for a command's use and close it afterwards."""
-    connection = await connect(broker, name)
+    connection = await connect(broker, name, aio_pika.Connection)
     try:
         yield underlay(connection)
     finally:
@@ -98,6 +97,18 @@ async def connected(broker: Broker, name: str) -> AsyncIterator[AbstractConnecti
 def return_reason(error: PublishError) -> str:
     """Return the broker's words for why it returned a mandatory publish, such as NO_ROUTE."""
     return str(getattr(error.frame, "reply_text", "no reason given"))
+
+
+def explain_closing(cause: BaseException | None) -> str:
+    """Return why a connection or channel closed, in words.
+
+    aiormq cancels what waits on a connection whose peer it has given up, and then has no words of its own.
+    """
+    if cause is None:
+        return "closed on our side"
+    if isinstance(cause, asyncio.CancelledError):
+        return "given up, since the broker was silent for about three heartbeats, or closed on our side"
+    return str(cause) or type(cause).__name__
 
 
 def quiet_libraries() -> None:
@@ -111,8 +122,11 @@ def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
         return AccessRefused(f"{broker.address} refuses the user or the password; check the AMQP URL")
     if isinstance(error, ConnectionNotAllowed):
         return AccessRefused(f"{broker.address} refuses the virtual host: {error}")
-    if isinstance(error, ssl.SSLError):
-        return BrokerUnavailable(f"no TLS connection to {broker.address}: {error}")
+    if (refused := _tls_error(error)) is not None:
+        return BrokerUnavailable(
+            f"no TLS connection to {broker.address}: {refused}; `cafile=` in the AMQP URL names the"
+            " certificate authority to trust"
+        )
     if isinstance(error, TimeoutError):
         return BrokerUnavailable(
             f"no answer from {broker.address} within {broker.connect_timeout_seconds:g} s; is it RabbitMQ?"
@@ -123,6 +137,13 @@ def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
             " `payment-worker broker` starts a private one"
         )
     return None
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """Return the TLS error that this is, or that aiormq has wrapped."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__
+    return error
 
 
 def _cause(error: BaseException) -> str:

@@ -1,28 +1,26 @@
-"""The standard lane: deliveries and publishes over aiormq's public channel API.
-
-Deliveries come in on one connection, publishes go out on another, so that a broker that blocks publishers
-does not stop acknowledgements.
-"""
+"""The standard lane: deliveries and publishes over aiormq's public channel API."""
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Any, Final
+from uuid import uuid4
 
 import aio_pika
-from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import commands
 
-from worker.amqp.connection import Broker, connect, open_channel, return_reason, underlay
+from worker.amqp.connection import explain_closing, return_reason
 from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
-from worker.amqp.watermark import Watermark
+from worker.amqp.paired import CHANNEL_ERRORS, PairedLane
 from worker.amqp.wire import encode_properties
-from worker.errors import BrokerUnavailable, PublishRefused, Unroutable
+from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
+from worker.errors import MalformedProperties, PublishRefused, Unroutable
 
-CLOSE_SECONDS: Final = 5.0
+_BLOCKED_POLL_SECONDS: Final = 0.1
+_SAME_ID_POLL_SECONDS: Final = 0.001
 
 
 @dataclass(slots=True)
@@ -37,73 +35,51 @@ class StandardDelivery:
     properties: Properties
 
 
-class StandardLane:
+class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
     """A lane over two connections, one channel each. Make it with ``open``."""
 
     def __init__(
         self, consuming: aio_pika.Connection, publishing: aio_pika.Connection, confirm_timeout: float
     ) -> None:
-        self._connections = (consuming, publishing)
-        self._confirm_timeout = confirm_timeout
-        self._arrived: deque[StandardDelivery] = deque()
-        self._wake = asyncio.Event()
-        self._stopped = False
-        self._ended: str | None = None
-        self._consumer_tag: str | None = None
+        super().__init__(consuming, publishing, confirm_timeout)
+        self._over: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._in_flight: set[str] = set()
 
     @classmethod
-    async def open(cls, broker: Broker, name: str, queue: str, prefetch: int, confirm_timeout: float) -> Self:
-        """Connect twice and start to consume ``queue``, at most ``prefetch`` deliveries in flight.
+    def connection_kind(cls) -> type[aio_pika.Connection]:
+        """Return aio-pika's own connection."""
+        return aio_pika.Connection
 
-        Raises:
-            BrokerUnavailable, AccessRefused: as ``connect``; also when the queue cannot be consumed.
-        """
-        consuming = await connect(broker, f"{name} consume")
-        try:
-            publishing = await connect(broker, f"{name} publish")
-        except BaseException:
-            await consuming.close()
-            raise
-        lane = cls(consuming, publishing, confirm_timeout)
-        try:
-            await lane._start(queue, prefetch)
-        except (AMQPError, ChannelInvalidStateError, OSError) as error:
-            await lane.close()
-            raise BrokerUnavailable(f"cannot consume {queue}: {error}") from error
-        except BaseException:
-            await lane.close()
-            raise
-        return lane
-
-    async def _start(self, queue: str, prefetch: int) -> None:
-        consuming, publishing = (underlay(connection) for connection in self._connections)
-        self._publisher = await open_channel(publishing)
-        self._consumer = await open_channel(consuming, publisher_confirms=False)
-        self._watermark = Watermark(patience=prefetch // 4)
-        for resource, what in (
-            (publishing, "publishing connection"),
-            (consuming, "consuming connection"),
-            (self._publisher, "publishing channel"),
-            (self._consumer, "consuming channel"),
-        ):
-            self._watch(resource.closing, what)
-        self._consumer.on_consumer_cancel_callbacks.add(
-            lambda _: self._end(f"the broker cancelled the consumer of {queue}")
+    def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
+        del consuming
+        self._publishing_underlay = publishing
+        self._max_properties = (
+            publishing.connection_tune.frame_max - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
         )
-        await self._consumer.basic_qos(prefetch_count=prefetch)
-        started = await self._consumer.basic_consume(queue, self._on_message)
-        self._consumer_tag = started.consumer_tag
 
-    def _watch(self, closing: "asyncio.Future[object]", what: str) -> None:
-        def closed(future: "asyncio.Future[object]") -> None:
-            cause = None if future.cancelled() else future.exception()
-            self._end(f"the {what} closed: {cause}" if cause else f"the {what} closed")
+    async def _consume(self, channel: Channel, queue: str) -> str:
+        return str((await channel.basic_consume(queue, self._on_message)).consumer_tag)
 
-        closing.add_done_callback(closed)
+    def _is_blocked(self) -> bool:
+        """Whether ``ready``, all that aiormq tells about it, would have to wait."""
+        ready = self._publishing_underlay.ready()
+        try:
+            ready.send(None)
+        except StopIteration:
+            return False
+        ready.close()
+        return True
+
+    def _holds_back(self) -> bool:
+        held_back = super()._holds_back()
+        if held_back:
+            asyncio.get_running_loop().call_later(_BLOCKED_POLL_SECONDS, self._wake.set)
+        return held_back
 
     def _end(self, reason: str) -> None:
-        self._ended = self._ended or reason
-        self._wake.set()
+        super()._end(reason)
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def _on_message(self, message: DeliveredMessage) -> None:
         frame = message.delivery
@@ -123,45 +99,61 @@ class StandardLane:
         )
         self._wake.set()
 
-    async def take(self, max_deliveries: int) -> Sequence[StandardDelivery]:
-        """See ``Lane.take``."""
-        while True:
-            if self._ended is not None:
-                raise BrokerUnavailable(self._ended)
-            if self._arrived:
-                return [self._arrived.popleft() for _ in range(min(max_deliveries, len(self._arrived)))]
-            if self._stopped:
-                return []
-            self._wake.clear()
-            await self._wake.wait()
-
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
         """See ``Lane.send``. Each publish is a task; aiormq writes them in the order they start."""
+        if self._ended is not None:
+            return [Unknown(self._ended)] * len(batch)
+        publishes = [asyncio.ensure_future(self._publish(outgoing)) for outgoing in batch]
+        answered: asyncio.Future[Any] = asyncio.gather(*publishes, return_exceptions=True)
+        waiting = self._clock.start()
         try:
-            return await asyncio.gather(*(self._publish(outgoing) for outgoing in batch))
+            await asyncio.wait({answered, self._over}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._end("a publish was cancelled before its confirm")
             raise
+        finally:
+            self._clock.stop(waiting)
+            for publish in publishes:
+                publish.cancel()
+        return [self._outcome(publish) for publish in publishes]
+
+    def _outcome(self, publish: "asyncio.Task[Confirmation]") -> Confirmation:
+        """Return what a publish has come to; one that has no answer yet gets none on this lane."""
+        if publish.done() and not publish.cancelled():
+            return publish.result()
+        if self._ended is None:
+            self._end("aiormq gave a publish up")
+        return Unknown(self._ended or "")
 
     async def _publish(self, outgoing: Outgoing) -> Confirmation:
+        """Publish one; aiormq matches returns by message id, so equal ids are never in flight together."""
+        message_id = outgoing.properties.message_id or uuid4().hex
+        while message_id in self._in_flight:  # noqa: ASYNC110 - rare: the worker's ids are unique
+            await asyncio.sleep(_SAME_ID_POLL_SECONDS)
+        self._in_flight.add(message_id)
+        try:
+            return await self._publish_alone(outgoing, message_id)
+        finally:
+            self._in_flight.discard(message_id)
+
+    async def _publish_alone(self, outgoing: Outgoing, message_id: str) -> Confirmation:
         try:
             confirm = await self._publisher.basic_publish(
                 outgoing.body,
                 exchange=outgoing.exchange,
                 routing_key=outgoing.routing_key,
-                properties=_Encoded(outgoing.properties),
+                properties=_Encoded(outgoing.properties, message_id, self._max_properties),
                 mandatory=True,
                 wait=False,
-                timeout=self._confirm_timeout,
             )
+        except MalformedProperties as error:
+            return Refused(MalformedProperties.code, str(error))
         except PublishError as error:
             return Refused(Unroutable.code, f"returned by the broker: {return_reason(error)}")
         except DeliveryError:
             return Refused(PublishRefused.code, "the broker answered with a nack")
-        except TimeoutError:
-            reason = f"no confirm within {self._confirm_timeout:g} s"
-        except (AMQPError, ChannelInvalidStateError, OSError) as error:
-            reason = str(error) or type(error).__name__
+        except CHANNEL_ERRORS as error:
+            reason = explain_closing(error)
         else:
             if isinstance(confirm, commands.Basic.Ack):
                 return CONFIRMED
@@ -169,38 +161,13 @@ class StandardLane:
         self._end(reason)
         return Unknown(reason)
 
-    async def settle(self, tags: Iterable[int]) -> None:
-        """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""
-        await self._acknowledge(self._watermark.settle(tags))
-
     async def _acknowledge(self, acks: Iterable[tuple[int, bool]]) -> None:
         for tag, multiple in acks:
             if self._ended is None:
                 try:
                     await self._consumer.basic_ack(tag, multiple=multiple, wait=False)
-                except (AMQPError, ChannelInvalidStateError, OSError) as error:
-                    self._end(f"cannot acknowledge: {error}")
-
-    async def stop_intake(self) -> None:
-        """See ``Lane.stop_intake``."""
-        if self._ended is None and self._consumer_tag is not None and not self._stopped:
-            try:
-                await self._consumer.basic_cancel(self._consumer_tag)
-                await asyncio.sleep(0)  # deliveries that came before the cancel-ok are tasks about to run
-            except (AMQPError, ChannelInvalidStateError, OSError) as error:
-                self._end(f"cannot stop the intake: {error}")
-        self._stopped = True
-        self._wake.set()
-
-    async def close(self) -> None:
-        """See ``Lane.close``. The channel's own close comes after the acks, so the broker has seen them."""
-        if self._ended is None:
-            await self._acknowledge(self._watermark.flush())
-            with contextlib.suppress(AMQPError, ChannelInvalidStateError, OSError, TimeoutError):
-                await asyncio.wait_for(self._consumer.close(), CLOSE_SECONDS)
-        self._end("the lane is closed")
-        for connection in self._connections:
-            await connection.close()
+                except CHANNEL_ERRORS as error:
+                    self._end(f"cannot acknowledge: {explain_closing(error)}")
 
 
 def _read_properties(properties: commands.Basic.Properties) -> Properties:
@@ -222,11 +189,20 @@ def _read_properties(properties: commands.Basic.Properties) -> Properties:
 
 
 class _Encoded(commands.Basic.Properties):
-    """Properties encoded by our own codec: pamqp's narrows doubles and refuses byte strings in headers."""
+    """Properties encoded by our own codec: pamqp's narrows doubles and refuses byte strings in headers.
 
-    def __init__(self, properties: Properties) -> None:
-        super().__init__(message_id=properties.message_id)
-        self._encoded = encode_properties(replace(properties, delivery_mode=2, expiration=None))
+    Raises:
+        MalformedProperties: they cannot be encoded, or do not fit one frame, as AMQP requires.
+    """
+
+    def __init__(self, properties: Properties, message_id: str, max_bytes: int) -> None:
+        super().__init__(message_id=message_id)
+        self._encoded = encode_properties(replace(properties, message_id=message_id, delivery_mode=2))
+        if len(self._encoded) > max_bytes:
+            raise MalformedProperties(
+                f"properties and headers of {len(self._encoded)} bytes do not fit the {max_bytes} bytes that"
+                " one frame has for them, and AMQP cannot split them; shorten the headers"
+            )
 
     def marshal(self) -> bytes:
         """Return the flags and values as a content header carries them."""

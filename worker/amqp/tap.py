@@ -19,7 +19,7 @@ from yarl import URL
 
 from worker.amqp.assembler import Assembler
 from worker.amqp.wire import Event
-from worker.errors import WireError
+from worker.errors import BrokerUnavailable, WireError
 
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # the largest message that any RabbitMQ takes by default
 WRITE_HIGH_BYTES: Final = 1024 * 1024
@@ -40,11 +40,19 @@ class Tap(asyncio.Protocol):
         self._receivers: dict[int, Receiver] = {}
         self._told_alive = 0.0
         self._transport: asyncio.Transport | None = None
-        self.writable = asyncio.Event()
-        self.writable.set()
-        self.unblocked = asyncio.Event()
-        self.unblocked.set()
+        self._writable = True
+        self._on_flow: Callable[[], None] = _ignore
+        self.blocked = False
         self.failure: WireError | None = None
+
+    @property
+    def takes_publishes(self) -> bool:
+        """Whether the broker takes and reads what we publish."""
+        return self._writable and not self.blocked
+
+    def watch_flow(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` whenever ``takes_publishes`` may have changed."""
+        self._on_flow = changed
 
     def divert(self, channel: int, frame_max: int, receiver: Receiver) -> None:
         """Hand the deliveries, returns and confirms of a channel to ``receiver`` from now on."""
@@ -69,8 +77,7 @@ class Tap(asyncio.Protocol):
             events, passed = self._assembler.feed(data)
         except WireError as error:
             self.failure = error
-            if self._transport is not None:
-                self._transport.abort()
+            self.abort()
             return
         if events:
             self._hand_out(events)
@@ -78,7 +85,8 @@ class Tap(asyncio.Protocol):
             if len(passed) > len(_HEARTBEAT):
                 self._note_blocking(passed)
             self._inner.data_received(passed)
-        elif self._told_alive + _ALIVE_SECONDS <= (now := self._loop.time()):
+        elif self._receivers and self._told_alive + _ALIVE_SECONDS <= (now := self._loop.time()):
+            # Only once a channel is diverted: before, aiormq shakes hands and expects no heartbeat.
             self._told_alive = now
             self._inner.data_received(_HEARTBEAT)
 
@@ -97,22 +105,22 @@ class Tap(asyncio.Protocol):
         at = 0
         while at + 11 <= len(passed):
             method, size = passed[at + 7 : at + 11], int.from_bytes(passed[at + 3 : at + 7])
-            if passed[at : at + 3] == b"\x01\x00\x00":
-                if method == _BLOCKED:
-                    self.unblocked.clear()
-                elif method == _UNBLOCKED:
-                    self.unblocked.set()
+            if passed[at : at + 3] == b"\x01\x00\x00" and method in (_BLOCKED, _UNBLOCKED):
+                self.blocked = method == _BLOCKED
+                self._on_flow()
             at += size + 8
 
     def pause_writing(self) -> None:
         """Stop the intake: the broker does not read as fast as we write."""
-        self.writable.clear()
+        self._writable = False
         self._inner.pause_writing()
+        self._on_flow()
 
     def resume_writing(self) -> None:
         """Let the intake go on."""
-        self.writable.set()
+        self._writable = True
         self._inner.resume_writing()
+        self._on_flow()
 
     def eof_received(self) -> bool | None:
         """Pass the end of the stream on."""
@@ -120,15 +128,19 @@ class Tap(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Pass the end of the connection on."""
-        self.writable.set()
-        self.unblocked.set()
         self._inner.connection_lost(self.failure or error)
+
+    def abort(self) -> None:
+        """Drop the socket with all that waits to be written."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class TapFactory(TransportFactory):
-    """Opens the socket, plain or TLS, with a tap on it."""
+    """Opens the socket of one connection, plain or TLS, with a tap on it."""
 
-    tap: Tap
+    def __init__(self) -> None:
+        self.tap: Tap | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect as aiormq's own factories do."""
@@ -137,17 +149,36 @@ class TapFactory(TransportFactory):
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
         inner = asyncio.StreamReaderProtocol(reader, loop=loop)
-        self.tap = Tap(inner, loop)
+        tap = self.tap = Tap(inner, loop)
         transport, _ = await loop.create_connection(
-            lambda: self.tap, url.host or "", url.port or 0, ssl=context, **kwargs
+            lambda: tap, url.host or "", url.port or 0, ssl=context, **kwargs
         )
         return reader, asyncio.StreamWriter(transport, inner, reader, loop)
 
 
 class TappedConnection(aio_pika.Connection):
-    """aio-pika's connection, which hands our transport factory on to aiormq."""
+    """aio-pika's connection, which hands a transport factory of ours on to aiormq."""
 
     PARAMETERS = (
         *aio_pika.Connection.PARAMETERS,
         ConnectionParameter(name="transport_factory", parser=lambda factory: factory, is_kwarg=True),
     )
+
+    def __init__(self, url: URL, **options: Any) -> None:
+        self._factory = TapFactory()
+        super().__init__(url, transport_factory=self._factory, **options)
+
+    @property
+    def tap(self) -> Tap:
+        """The tap on the open connection.
+
+        Raises:
+            BrokerUnavailable: it was never open.
+        """
+        if self._factory.tap is None:
+            raise BrokerUnavailable("the connection was never open")
+        return self._factory.tap
+
+
+def _ignore() -> None:
+    """Stand where nobody watches."""

@@ -1,0 +1,175 @@
+"""What both lanes on RabbitMQ share: a pair of connections, the intake's queue, and one end for everything.
+
+Deliveries come in on one connection, publishes go out on the other, so that a broker that blocks publishers
+does not stop acknowledgements.
+"""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, Generic, Self, TypeVar
+
+import aio_pika
+from aiormq.abc import AbstractConnection
+from aiormq.channel import Channel
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+
+from worker.amqp.confirm_clock import ConfirmClock
+from worker.amqp.connection import Broker, connect, explain_closing, open_channel, underlay
+from worker.amqp.watermark import Watermark
+from worker.errors import BrokerUnavailable
+
+CLOSE_SECONDS: Final = 5.0
+CHANNEL_ERRORS: Final = (AMQPError, ChannelInvalidStateError, OSError)
+
+DeliveryT = TypeVar("DeliveryT")
+ConnectionT = TypeVar("ConnectionT", bound=aio_pika.Connection)
+
+
+class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
+    """A lane over two connections, one channel each. Make it with ``open``."""
+
+    def __init__(self, consuming: ConnectionT, publishing: ConnectionT, confirm_timeout: float) -> None:
+        self._consuming, self._publishing = consuming, publishing
+        self._arrived: deque[DeliveryT] = deque()
+        self._wake = asyncio.Event()
+        self._stopped = False
+        self._ended: str | None = None
+        self._clock = ConfirmClock(
+            confirm_timeout, self._is_blocked, lambda: self._end(f"no confirm within {confirm_timeout:g} s")
+        )
+
+    @classmethod
+    @abstractmethod
+    def connection_kind(cls) -> type[ConnectionT]:
+        """Return aio-pika's connection class or ours."""
+
+    @classmethod
+    async def open(cls, broker: Broker, name: str, queue: str, prefetch: int, confirm_timeout: float) -> Self:
+        """Connect twice and start to consume ``queue``, at most ``prefetch`` deliveries in flight.
+
+        A publish without a confirm ends the lane after ``confirm_timeout`` seconds; time during which the
+        broker blocks publishers does not count.
+
+        Raises:
+            BrokerUnavailable, AccessRefused: as ``connect``; also when the queue cannot be consumed.
+        """
+        consuming = await connect(broker, f"{name} consume", cls.connection_kind())
+        try:
+            publishing = await connect(broker, f"{name} publish", cls.connection_kind())
+        except BaseException:
+            await consuming.close()
+            raise
+        lane = cls(consuming, publishing, confirm_timeout)
+        try:
+            await lane._start(queue, prefetch)
+        except (*CHANNEL_ERRORS, RuntimeError) as error:  # aiormq raises RuntimeError on what has closed
+            await lane._shut("the lane could not start")
+            raise BrokerUnavailable(f"cannot consume {queue}: {error}") from error
+        except BaseException:
+            await lane._shut("the lane could not start")
+            raise
+        return lane
+
+    async def _start(self, queue: str, prefetch: int) -> None:
+        consuming, publishing = underlay(self._consuming), underlay(self._publishing)
+        self._publisher = await open_channel(publishing)
+        self._consumer = await open_channel(consuming, publisher_confirms=False)
+        self._watermark = Watermark(patience=prefetch // 4)
+        for resource, what in (
+            (publishing, "publishing connection"),
+            (consuming, "consuming connection"),
+            (self._publisher, "publishing channel"),
+            (self._consumer, "consuming channel"),
+        ):
+            self._watch(resource.closing, what)
+        self._consumer.on_consumer_cancel_callbacks.add(
+            lambda _: self._end(f"the broker cancelled the consumer of {queue}")
+        )
+        self._prepare(consuming, publishing)
+        await self._consumer.basic_qos(prefetch_count=prefetch)
+        self._consumer_tag = await self._consume(self._consumer, queue)
+
+    def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
+        """Do what has to be done before the first delivery can come."""
+
+    @abstractmethod
+    async def _consume(self, channel: Channel, queue: str) -> str:
+        """Start to consume; return the consumer's tag."""
+
+    @abstractmethod
+    async def _acknowledge(self, acks: Iterable[tuple[int, bool]]) -> None:
+        """Write acks, unless the lane has ended."""
+
+    @abstractmethod
+    def _is_blocked(self) -> bool:
+        """Whether the broker has told us that it blocks publishers, for want of memory or disk."""
+
+    def _holds_back(self) -> bool:
+        """Whether nothing should be taken now, since nothing could be sent; ``_wake`` is set at its end."""
+        return self._is_blocked()
+
+    def _watch(self, closing: "asyncio.Future[object]", what: str) -> None:
+        def closed(future: "asyncio.Future[object]") -> None:
+            cause = None if future.cancelled() else future.exception()
+            self._end(f"the {what} closed: {self._explain(cause)}")
+
+        closing.add_done_callback(closed)
+
+    def _explain(self, cause: BaseException | None) -> str:
+        return explain_closing(cause)
+
+    def _end(self, reason: str) -> None:
+        """End the lane for good; the first reason stays."""
+        self._ended = self._ended or reason
+        self._clock.close()
+        self._wake.set()
+
+    async def take(self, max_deliveries: int) -> Sequence[DeliveryT]:
+        """See ``Lane.take``. It waits while what was taken could not be sent."""
+        arrived = self._arrived
+        while True:
+            if self._ended is not None:
+                raise BrokerUnavailable(self._ended)
+            held_back = self._holds_back()
+            if arrived and not held_back:
+                return [arrived.popleft() for _ in range(min(max_deliveries, len(arrived)))]
+            if self._stopped:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def settle(self, tags: Iterable[int]) -> None:
+        """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""
+        await self._acknowledge(self._watermark.settle(tags))
+
+    async def stop_intake(self) -> None:
+        """See ``Lane.stop_intake``. The broker's cancel-ok comes after its last delivery."""
+        if self._ended is None and not self._stopped:
+            try:
+                await self._consumer.basic_cancel(self._consumer_tag)
+                await asyncio.sleep(0)  # aiormq's deliveries from before the cancel-ok are tasks about to run
+            except CHANNEL_ERRORS as error:
+                self._end(f"cannot stop the intake: {explain_closing(error)}")
+        self._stopped = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """See ``Lane.close``. The channel's own close comes after the acks, so the broker has seen them."""
+        if self._ended is None:
+            await self._acknowledge(self._watermark.flush())
+            self._end("the lane is closed")
+            with contextlib.suppress(*CHANNEL_ERRORS, TimeoutError):
+                await asyncio.wait_for(self._consumer.close(), CLOSE_SECONDS)
+        await self._shut("the lane is closed")
+
+    async def _shut(self, reason: str) -> None:
+        """Close both connections; one whose peer does not answer is not waited for."""
+        self._end(reason)
+        await asyncio.gather(self._close(self._consuming), self._close(self._publishing))
+
+    async def _close(self, connection: ConnectionT) -> None:
+        with contextlib.suppress(*CHANNEL_ERRORS, TimeoutError):
+            await asyncio.wait_for(connection.close(), CLOSE_SECONDS)
