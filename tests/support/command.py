@@ -1,5 +1,6 @@
 """The real command as a process: one that ends by itself, and a worker that is signalled."""
 
+import contextlib
 import os
 import re
 import signal
@@ -7,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 30.0
 POLL_SECONDS = 0.02
 _SETTINGS = re.compile(r"(PAYMENT_WORKER_|OTEL_|NO_COLOR|FORCE_COLOR|COLUMNS)")
 
@@ -95,10 +96,23 @@ class RunningWorker:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(COMMAND_SECONDS)
 
+    def group_is_gone(self) -> bool:
+        """Whether neither the supervisor nor any of its processes is left."""
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
     def close(self) -> None:
         """Leave nothing running."""
-        if self.process.poll() is None:
-            self.kill_group()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(COMMAND_SECONDS)
+
+
+StartWorker = Callable[..., AbstractContextManager[RunningWorker]]
+"""Starts a worker with further options and environment variables; see ``running_worker``."""
 
 
 @contextmanager
