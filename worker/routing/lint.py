@@ -164,7 +164,8 @@ def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[
             witness = _first(space, live)
             why = _refusal(processor, witness)
             message = f"rule {rule.name} can never send to {processor.name}{why}"
-            yield Finding("never_accepts", Severity.WARNING, path, message, witness)
+            place = _candidate_path(path, rule.action, processor.name)
+            yield Finding("never_accepts", Severity.WARNING, place, message, witness)
     refused = space.left(live, accepted, MAX_PIECES)
     if refused:
         witness = _decided_by(table, space, refused, rule.name)
@@ -172,6 +173,14 @@ def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[
             message = f"rule {rule.name} takes payments that none of its processors accepts, such as this one"
             yield Finding("no_candidate", Severity.NOTE, path, message, witness)
     yield from _fee_findings(table, space, area, _meet(space, live, accepted))
+
+
+def _candidate_path(route: Path, action: Send, name: str) -> Path:
+    """Return where a route names a processor, as far as its kind tells."""
+    if len(action.ends) > 1 or action.cheapest:
+        return route
+    position = [one.name for one in action.orders[0]].index(name)
+    return (*route, "fallback", position - 1) if position else (*route, "to")
 
 
 def _refusal(processor: Processor, witness: Witness | None) -> str:
