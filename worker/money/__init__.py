@@ -3,7 +3,7 @@
 from worker.money.allocation import REST, Allocated, Share, Split, allocate
 from worker.money.amount import Amount
 from worker.money.carry import Carry
-from worker.money.charge import Charge, ChargedUnits, CompiledSchedule, Fee
+from worker.money.charge import Charge, CompiledSchedule, Fee
 from worker.money.currency import ISO_4217, Currency, CurrencyKind, CurrencyRegistry, Withdrawn
 from worker.money.fees import (
     FeeBase,
@@ -32,7 +32,8 @@ from worker.money.percent import Percent
 from worker.money.rate import Exchange, Quote, Rate, RateBook
 from worker.money.rounding import Rounding, divide, rescale
 from worker.money.settled import Money, Rounded, settle, settle_carrying
-from worker.money.text import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, parse_units
+from worker.money.straight import ChargedUnits
+from worker.money.text import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, formatter, parse_units
 from worker.money.trail import RoundingStep
 from worker.money.wire import (
     GoogleMoney,
@@ -93,6 +94,7 @@ __all__ = [
     "allocate",
     "divide",
     "format_units",
+    "formatter",
     "from_google_money",
     "from_iso_20022",
     "parse_units",

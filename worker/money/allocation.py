@@ -37,11 +37,13 @@ def allocate(total: int, weights: Sequence[int], increment: int = 1) -> list[int
     zero, and ``InvalidAmount`` for a total that is no multiple of the increment.
     """
     whole = _checked_weights(weights)
-    parts = _parts(total, increment)
-    return _signed(_allocate_parts(parts, weights, whole), total, increment)
+    parts = total if increment == 1 and type(total) is int and total >= 0 else _parts(total, increment)
+    return _checked_shares(_allocate_parts(parts, weights, whole), parts, total, increment)
 
 
 def _parts(total: int, increment: int) -> int:
+    if type(total) is not int:
+        raise InvalidAmount(f"total {shown(total)} is of type {type(total).__name__}: only int is exact here")
     parts, left = divmod(abs(total), increment)
     if left:
         raise InvalidAmount(
@@ -50,12 +52,13 @@ def _parts(total: int, increment: int) -> int:
     return parts
 
 
-def _signed(shares: list[int], total: int, increment: int) -> list[int]:
-    factor = increment if total >= 0 else -increment
-    signed = shares if factor == 1 else [share * factor for share in shares]
-    if sum(signed) != total:
-        raise NotConserved(f"total of {total} units split into {signed}: the shares do not add up")
-    return signed
+def _checked_shares(shares: list[int], parts: int, total: int, increment: int) -> list[int]:
+    if parts != total:
+        factor = increment if total > 0 else -increment
+        shares = [share * factor for share in shares]
+    if sum(shares) != total:
+        raise NotConserved(f"total of {total} units split into {shares}: the shares do not add up")
+    return shares
 
 
 def _checked_weights(weights: Sequence[int]) -> int:
@@ -77,10 +80,12 @@ def _allocate_parts(parts: int, weights: Sequence[int], whole: int) -> list[int]
         shares.append(share)
         remainders.append(remainder)
         left -= share
-    for _ in range(left):
+    # fewer units are left than there are remainders above zero, so that none is chosen twice
+    while left > 0:
         largest = remainders.index(max(remainders))
         shares[largest] += 1
         remainders[largest] = 0
+        left -= 1
     return shares
 
 
@@ -130,8 +135,13 @@ class Split:
     def units(self, total: int, increment: int = 1) -> list[int]:
         """Return a total in units split among the paths; for increments and errors see ``allocate``."""
         node = self._root
-        shares = _allocate_parts(_parts(total, increment), node.weights, node.whole)
-        return _signed(_inside(node, shares) if node.nested else shares, total, increment)
+        parts = total if increment == 1 and type(total) is int and total >= 0 else _parts(total, increment)
+        shares = _allocate_parts(parts, node.weights, node.whole)
+        if node.nested:
+            shares = _inside(node, shares)
+        if sum(shares) == total:
+            return shares
+        return _checked_shares(shares, parts, total, increment)
 
     def allocate(self, money: Money, *, cash: bool = False) -> tuple[Allocated, ...]:
         """Return money split among the shares, in whole cash increments if asked for."""

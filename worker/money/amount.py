@@ -26,10 +26,9 @@ def require_integer(value: object, what: str) -> None:
         )
 
 
-def require_currency(value: object) -> None:
-    """Raise ``InvalidAmount`` for anything but a ``Currency``: a code must be looked up first."""
-    if type(value) is not Currency:
-        raise InvalidAmount(f"currency {shown(value)}: expected a Currency, as a registry looks it up")
+def no_currency(value: object) -> InvalidAmount:
+    """Return the refusal of what is not a ``Currency``: a code must be looked up first."""
+    return InvalidAmount(f"currency {shown(value)}: expected a Currency, as a registry looks it up")
 
 
 def mismatch(one: Currency, other: Currency) -> CurrencyMismatch:
@@ -53,10 +52,11 @@ class Amount:
     currency: Currency
 
     def __init__(self, units: int, scale: int, currency: Currency) -> None:
-        if type(units) is not int or type(scale) is not int or type(currency) is not Currency:
+        if type(units) is not int or type(scale) is not int:
             require_integer(units, "units")
             require_integer(scale, "scale")
-            require_currency(currency)
+        if type(currency) is not Currency:
+            raise no_currency(currency)
         if not 0 <= scale <= MAX_SCALE:
             raise TooManyDigits(f"scale {scale}: expected 0 to {MAX_SCALE} digits after the point")
         if not MIN_UNITS <= units <= MAX_UNITS:

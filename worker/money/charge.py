@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from worker.errors import (
     AmountNotPositive,
@@ -21,14 +21,9 @@ from worker.money.fees import FeeComponent, FeeMode, FeeSchedule, TaxComponent, 
 from worker.money.rounding import Divider, Rounding, divider
 from worker.money.settled import Money, not_settleable
 from worker.money.steps import Step, amount_step, component_pieces, tax_step
+from worker.money.straight import MAX_ITEMS, ChargedUnits, ChargeUnits, straight_line
 from worker.money.text import MAX_SCALE, MAX_UNITS, POWERS, checked, format_units, shown
 from worker.money.trail import RoundingStep
-
-MAX_ITEMS: Final = 1_000_000
-"""Most items that one payment may be charged for."""
-
-ChargedUnits = tuple[int, int, int, tuple[int, ...]]
-"""Gross and net at the scale that follows them, then each fee at the currency's exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,9 @@ class _Rounder(Protocol):
 class CompiledSchedule:
     """A schedule as integer arithmetic for one currency, immutable and cheap to call.
 
-    ``names`` are the fees in order, ``carry_keys`` the keys of their remainders.
+    ``names`` are the fees in order, ``carry_keys`` the keys of their remainders. ``charge_units`` is the
+    integer path, ``(units, scale, items=1)`` to gross, net, scale and fees: ``charge_carefully`` or, for
+    ordinary amounts, the same written out in a straight line.
     """
 
     schedule: FeeSchedule
@@ -71,13 +68,21 @@ class CompiledSchedule:
     programs: tuple[tuple[Step, ...], ...]
     divide: Divider
     inclusive: bool
+    charge_units: ChargeUnits = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        mode, exponent = self.schedule.rounding, self.currency.exponent
+        fast = straight_line(
+            self.programs[0], exponent, mode, self.charge_carefully, inclusive=self.inclusive
+        )
+        object.__setattr__(self, "charge_units", fast)
 
     @property
     def carry_keys(self) -> tuple[str, ...]:
         """The key of each fee's remainder, in the order of the fees: schedule, component and currency."""
         return tuple(f"{self.schedule.name}/{name}/{self.currency.code}" for name in self.names)
 
-    def charge_units(
+    def charge_carefully(
         self, units: int, scale: int, items: int = 1, rounder: _Rounder | None = None
     ) -> ChargedUnits:
         """Charge an amount given as positive units at a scale, for a number of items.
@@ -86,34 +91,33 @@ class CompiledSchedule:
         scale above 12, ``AmountOverflow``, ``InvalidAmount`` for items outside 0 to a million and
         ``NotConserved`` if the parts do not add up, which is a bug of ours.
         """
-        exponent = self.currency.exponent
         if type(units) is not int or type(scale) is not int or units <= 0 or not 0 <= scale <= MAX_SCALE:
             raise _refusal(units, scale)
         if type(items) is not int or not 0 <= items <= MAX_ITEMS:
             raise InvalidAmount(f"items {shown(items)}: expected an integer from 0 to {MAX_ITEMS}")
-        if scale < exponent:
-            amount, scale = units * POWERS[exponent - scale], exponent
-        else:
-            amount = units
-        if amount > MAX_UNITS:
-            checked(amount, scale)
-        fees, total = self._fees(amount, scale, items, rounder)
-        taken = total * POWERS[scale - exponent]
+        finer = scale - self.currency.exponent
+        if finer < 0:
+            units, scale, finer = units * POWERS[-finer], self.currency.exponent, 0
+        if units > MAX_UNITS:
+            checked(units, scale)
+        lift = POWERS[finer]
+        fees, total = self._fees(self.programs[finer], units, lift, items, rounder)
+        taken = total * lift
         if self.inclusive:
-            if taken > amount:
-                fees = self._excess(fees, amount, scale)
-                taken = sum(fees) * POWERS[scale - exponent]
-            gross, net = amount, amount - taken
+            if taken > units:
+                fees = self._excess(fees, units, scale)
+                taken = sum(fees) * lift
+            gross, net = units, units - taken
         else:
-            gross, net = amount + taken, amount
+            gross, net = units + taken, units
             if gross > MAX_UNITS:
                 checked(gross, scale)
-        if gross != net + sum(fees) * POWERS[scale - exponent]:
+        if gross != net + sum(fees) * lift:
             raise NotConserved(f"fees {self.schedule.name}: {gross} is not {net} and {fees} at scale {scale}")
         return gross, net, scale, tuple(fees)
 
     def charge(self, amount: Amount, items: int = 1) -> Charge:
-        """Charge an amount; see ``charge_units`` for what it raises, besides ``CurrencyMismatch``."""
+        """Charge an amount; see ``charge_carefully`` for what it raises, besides ``CurrencyMismatch``."""
         return self._charge(amount, items, None)
 
     def explain(self, amount: Amount, items: int = 1) -> Charge:
@@ -139,7 +143,10 @@ class CompiledSchedule:
             raise CurrencyMismatch(
                 f"fees {self.schedule.name} in {currency.code}: the amount is {amount} {amount.currency.code}"
             )
-        gross, net, scale, fees = self.charge_units(amount.units, amount.scale, items, tracer)
+        if tracer is None:
+            gross, net, scale, fees = self.charge_units(amount.units, amount.scale, items)
+        else:
+            gross, net, scale, fees = self.charge_carefully(amount.units, amount.scale, items, tracer)
         return Charge(
             Amount(gross, scale, currency),
             Amount(net, scale, currency),
@@ -148,29 +155,23 @@ class CompiledSchedule:
             () if tracer is None or tracer.carries is None else tuple(tracer.carries),
         )
 
-    def _fees(self, amount: int, scale: int, items: int, rounder: _Rounder | None) -> tuple[list[int], int]:
-        exponent = self.currency.exponent
-        divide = self.divide
+    def _fees(
+        self, program: tuple[Step, ...], amount: int, lift: int, items: int, rounder: _Rounder | None
+    ) -> tuple[list[int], int]:
         fees: list[int] = []
         total = 0
-        for step in self.programs[scale - exponent]:
+        for step in program:
             taxed, remaining, bounds, lines, per_item, denominator, low, high = step
             if taxed is not None:
-                base = 0
-                for position in taxed:
-                    base += fees[position]
+                base = sum(fees[position] for position in taxed)
             elif remaining:
-                base = max(amount - total * POWERS[scale - exponent], 0)
+                base = max(amount - total * lift, 0)
             else:
                 base = amount
-            slope, offset = lines[bisect_left(bounds, base)] if bounds else lines[0]
+            slope, offset = lines[bisect_left(bounds, base)]
             numerator = base * slope + offset + per_item * items
             if rounder is None:
-                fee = divide(numerator, denominator)
-                if fee < low:
-                    fee = low
-                elif fee > high:
-                    fee = high
+                fee = min(max(self.divide(numerator, denominator), low), high)
             else:
                 fee = rounder.round(len(fees), numerator, step)
             fees.append(fee)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 from worker.errors import NotSettleable, TooManyDigits
-from worker.money.amount import Amount, mismatch, require_currency, require_integer
+from worker.money.amount import Amount, mismatch, no_currency, require_integer
 from worker.money.carry import Carry
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
@@ -25,9 +25,10 @@ class Money:
     currency: Currency
 
     def __init__(self, units: int, currency: Currency) -> None:
-        if type(units) is not int or type(currency) is not Currency:
+        if type(units) is not int:
             require_integer(units, "units")
-            require_currency(currency)
+        if type(currency) is not Currency:
+            raise no_currency(currency)
         if not MIN_UNITS <= units <= MAX_UNITS:
             checked(units, currency.exponent)
         if not currency.settleable:

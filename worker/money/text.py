@@ -1,5 +1,7 @@
 """Decimal text to integer units and back, strictly and exactly; the only forms an amount has on our wire."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from worker.errors import AmountNotText, AmountOverflow, InvalidAmount, TooManyDigits
@@ -17,7 +19,8 @@ POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(2 * MAX_SCALE + 3))
 """Powers of ten by exponent, as far as amounts times percentages need them."""
 
 _MAX_DIGITS: Final = 19 + MAX_SCALE
-_SURE_DIGITS: Final = 19
+_SURE_CHARACTERS: Final = MAX_SCALE + 2
+_LOOKED_UP_DECIMALS: Final = 3
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -34,13 +37,17 @@ def parse_units(text: str) -> tuple[int, int]:
     leading zero or negative zero. Raises ``AmountNotText`` for anything but ``str``, ``InvalidAmount`` for
     another form, ``TooManyDigits`` over 12 decimals and ``AmountOverflow`` outside signed 64 bits.
     """
-    if type(text) is str:
+    if type(text) is str and len(text) <= _SURE_CHARACTERS:
         whole, point, fraction = text.partition(".")
-        digits, scale = whole + fraction, len(fraction)
+        digits = whole + fraction
         # text of digits alone is at least "1" unless it is empty or begins with a zero
-        plain = digits.isdigit() and digits.isascii() and (whole >= "1" or whole == "0")
-        if plain and len(digits) < _SURE_DIGITS and scale <= MAX_SCALE and (scale or not point):
-            return int(digits), scale
+        if (
+            digits.isdigit()
+            and digits.isascii()
+            and (whole >= "1" or whole == "0")
+            and (fraction or not point)
+        ):
+            return int(digits), len(fraction)
     return _parse_slowly(text)
 
 
@@ -83,6 +90,21 @@ def format_units(units: int, scale: int) -> str:
     if len(digits) <= scale:
         digits = digits.zfill(scale + 1)
     return f"{digits[:-scale]}.{digits[-scale:]}"
+
+
+def formatter(scale: int) -> Callable[[int], str]:
+    """Return ``format_units`` for one scale, made once and called often."""
+    if not scale:
+        return str
+    if scale > _LOOKED_UP_DECIMALS:
+        return partial(format_units, scale=scale)
+    one = POWERS[scale]
+    decimals = tuple(f".{part:0{scale}d}" for part in range(one))
+
+    def write(units: int) -> str:
+        return f"{units // one}{decimals[units % one]}" if units >= 0 else format_units(units, scale)
+
+    return write
 
 
 def checked(units: int, scale: int) -> int:

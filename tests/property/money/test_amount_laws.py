@@ -19,6 +19,7 @@ from worker.money import (
     Rounding,
     divide,
     format_units,
+    formatter,
     parse_units,
     rescale,
     settle,
@@ -69,6 +70,7 @@ def test_text_round_trips(number: int, scale: int) -> None:
 def test_text_says_the_value(number: int, scale: int) -> None:
     """Another reader of decimals finds the same value in it."""
     assert Fraction(Decimal(format_units(number, scale))) == Fraction(number, 10**scale)
+    assert formatter(scale)(number) == format_units(number, scale)
 
 
 @given(st.text("0123456789.-+eE_, \u0663", max_size=14))

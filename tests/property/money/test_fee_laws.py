@@ -208,6 +208,23 @@ def test_charges_are_what_the_schedule_says_and_conserve(case: tuple[FeeSchedule
         assert fees == expected
 
 
+@given(cases(), st.booleans())
+def test_the_straight_line_is_the_careful_path(
+    case: tuple[FeeSchedule, Amount, int], at_exponent: bool
+) -> None:
+    """Written out or interpreted, the same steps give the same integers or the same refusal."""
+    schedule, amount, items = case
+    compiled = schedule.compile(amount.currency)
+    scale = amount.currency.exponent if at_exponent else amount.scale
+    outcomes = []
+    for charge in (compiled.charge_carefully, compiled.charge_units):
+        try:
+            outcomes.append(charge(amount.units, scale, items))
+        except FeeExceedsAmount as refusal:
+            outcomes.append(str(refusal))
+    assert outcomes[0] == outcomes[1]
+
+
 @given(cases())
 def test_explaining_changes_nothing(case: tuple[FeeSchedule, Amount, int]) -> None:
     """The trail is of the same charge, one step a fee, each within one unit or at a limit."""

@@ -66,6 +66,16 @@ def test_weights_are_integers_of_zero_or_more(weight: int) -> None:
     assert str(caught.value) == f"weight {weight!r}: expected an integer of zero or more"
 
 
+@pytest.mark.parametrize("total", [True, 1.0, "1"])
+def test_totals_are_integers(total: int) -> None:
+    """Booleans, floats and text are refused at the door."""
+    message = f"total {total!r} is of type {type(total).__name__}: only int is exact here"
+    for split in (lambda: allocate(total, [1, 1]), lambda: Split((Share("a", 1),)).units(total)):
+        with pytest.raises(InvalidAmount) as caught:
+            split()
+        assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("weights", [[], [0], [0, 0]])
 def test_some_weight_is_above_zero(weights: list[int]) -> None:
     """Nobody to give it to is an error, even for a total of zero."""

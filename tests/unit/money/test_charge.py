@@ -540,5 +540,5 @@ def test_a_charge_that_does_not_add_up_is_never_returned() -> None:
     compiled = FeeSchedule("x", (FeeComponent("fee", (share("1"),)),)).compile(EUR)
     broken = replace(compiled, divide=lambda _numerator, _denominator: Fickle(5))
     with pytest.raises(NotConserved) as caught:
-        broken.charge_units(100, 2)
+        broken.charge_carefully(100, 2)
     assert str(caught.value) == "fees x: 100 is not 95 and [5] at scale 2"

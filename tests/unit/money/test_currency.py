@@ -189,6 +189,13 @@ def test_a_very_long_code_is_shown_cut_and_compared_by_its_beginning() -> None:
     )
 
 
+def test_the_nearest_code_is_that_of_the_first_twelve_characters() -> None:
+    """What follows the longest possible code does not count."""
+    extended = ISO_4217.with_units(Currency("ABCDEFGHIJKL", 0))
+    with pytest.raises(UnknownCurrency, match="did you mean ABCDEFGHIJKL"):
+        extended.lookup("ABCDEFGHIJLKZ")
+
+
 def test_contains_and_iterates_its_currencies() -> None:
     """A registry is a collection of currencies asked by code."""
     assert "EUR" in ISO_4217

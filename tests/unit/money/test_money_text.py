@@ -3,7 +3,7 @@
 import pytest
 
 from worker.errors import AmountNotText, AmountOverflow, InvalidAmount, TooManyDigits
-from worker.money import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, parse_units
+from worker.money import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, formatter, parse_units
 from worker.money.text import POWERS, checked, shown
 
 
@@ -124,6 +124,21 @@ def test_never_converts_very_long_digit_strings() -> None:
 def test_writes_every_digit_of_the_scale(units: int, scale: int, text: str) -> None:
     """Units are written with exactly the scale's digits after the point, at any size."""
     assert format_units(units, scale) == text
+    assert formatter(scale)(units) == text
+
+
+def test_a_formatter_writes_both_sides_of_one_whole_unit() -> None:
+    """Just below, at and above one unit, and below zero."""
+    write = formatter(2)
+    assert [write(units) for units in (-100, -99, 99, 100, 101)] == ["-1.00", "-0.99", "0.99", "1.00", "1.01"]
+
+
+@pytest.mark.parametrize("scale", range(13))
+def test_a_formatter_is_format_units_for_its_scale(scale: int) -> None:
+    """At every scale, on both sides of zero and of one unit."""
+    write, one = formatter(scale), 10**scale
+    for units in (0, 1, -1, one - 1, one, one + 1, -one, 12_345 * one + 678, MAX_UNITS, MIN_UNITS):
+        assert write(units) == format_units(units, scale)
 
 
 @pytest.mark.parametrize("units", [MIN_UNITS, -1, 0, MAX_UNITS])

@@ -5,20 +5,20 @@ import pytest
 from worker.errors import InvalidMoneyRule
 from worker.money import Rounding, divide, rescale
 
-TENTHS = (55, 25, 16, 11, 10, 0, -10, -11, -16, -25, -55)
+TENTHS = (55, 25, 16, 11, 10, 5, 1, 0, -1, -5, -10, -11, -16, -25, -55)
 
 
 @pytest.mark.parametrize(
     "mode, rounded",
     [
-        # the table of java.math.RoundingMode, on 5.5 2.5 1.6 1.1 1.0 -1.0 -1.1 -1.6 -2.5 -5.5, and zero
-        (Rounding.UP, (6, 3, 2, 2, 1, 0, -1, -2, -2, -3, -6)),
-        (Rounding.DOWN, (5, 2, 1, 1, 1, 0, -1, -1, -1, -2, -5)),
-        (Rounding.CEILING, (6, 3, 2, 2, 1, 0, -1, -1, -1, -2, -5)),
-        (Rounding.FLOOR, (5, 2, 1, 1, 1, 0, -1, -2, -2, -3, -6)),
-        (Rounding.HALF_UP, (6, 3, 2, 1, 1, 0, -1, -1, -2, -3, -6)),
-        (Rounding.HALF_DOWN, (5, 2, 2, 1, 1, 0, -1, -1, -2, -2, -5)),
-        (Rounding.HALF_EVEN, (6, 2, 2, 1, 1, 0, -1, -1, -2, -2, -6)),
+        # the table of java.math.RoundingMode for 5.5 2.5 1.6 1.1 1.0 and their negatives, and less
+        (Rounding.UP, (6, 3, 2, 2, 1, 1, 1, 0, -1, -1, -1, -2, -2, -3, -6)),
+        (Rounding.DOWN, (5, 2, 1, 1, 1, 0, 0, 0, 0, 0, -1, -1, -1, -2, -5)),
+        (Rounding.CEILING, (6, 3, 2, 2, 1, 1, 1, 0, 0, 0, -1, -1, -1, -2, -5)),
+        (Rounding.FLOOR, (5, 2, 1, 1, 1, 0, 0, 0, -1, -1, -1, -2, -2, -3, -6)),
+        (Rounding.HALF_UP, (6, 3, 2, 1, 1, 1, 0, 0, 0, -1, -1, -1, -2, -3, -6)),
+        (Rounding.HALF_DOWN, (5, 2, 2, 1, 1, 0, 0, 0, 0, 0, -1, -1, -2, -2, -5)),
+        (Rounding.HALF_EVEN, (6, 2, 2, 1, 1, 0, 0, 0, 0, 0, -1, -1, -2, -2, -6)),
     ],
 )
 def test_each_mode_rounds_as_its_name_says(mode: Rounding, rounded: tuple[int, ...]) -> None:
