@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.routing.conditions import Value
-from worker.routing.region import Box, Space, Values
+from worker.routing.region import Box, Space
+from worker.routing.sides import Values
 from worker.routing.table import Rule, RuleTable
 
 MAX_PIECES = 512
@@ -48,7 +49,7 @@ class Before:
         for boxes in described:
             for box in boxes:
                 for dimension, side in box.items():
-                    if isinstance(dimension, str) and isinstance(side, Values) and not side.complement:
+                    if isinstance(dimension, str) and isinstance(side, Values) and side.listed:
                         named.setdefault(dimension, set()).update(side.values)
         return cls(max(named, key=lambda one: len(named[one]), default=""))
 
@@ -57,7 +58,7 @@ class Before:
         for box in boxes:
             self.everything.append((position, box))
             side = box.get(self.pivot)
-            if isinstance(side, Values) and not side.complement and not side.missing:
+            if isinstance(side, Values) and side.listed:
                 for value in side.values:
                     self.by_value.setdefault(value, []).append((position, box))
             else:
@@ -68,7 +69,7 @@ class Before:
         found: dict[int, tuple[int, Box]] = {}
         for box in boxes:
             side = box.get(self.pivot)
-            if not isinstance(side, Values) or side.complement or side.missing:
+            if not isinstance(side, Values) or not side.listed:
                 return [one for _, one in self.everything]
             for value in side.values:
                 found |= {id(entry[1]): entry for entry in self.by_value.get(value, ())}

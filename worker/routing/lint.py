@@ -15,7 +15,8 @@ from worker.routing.conditions import conjuncts
 from worker.routing.describe import describe
 from worker.routing.problems import Path, listing
 from worker.routing.processors import Processor
-from worker.routing.region import Box, Dimension, Side, Space, Span, Values
+from worker.routing.region import Box, Dimension, Side, Space
+from worker.routing.sides import Span, Values
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable
 from worker.routing.witness import Witness, witnesses
 

@@ -1,51 +1,20 @@
 """Sets of payments as unions of boxes: what a rule describes, exactly for values and intervals.
 
 A box bounds some dimensions and leaves the others free. Fields compared for equality have sets of values,
-amounts and times have intervals. What is neither (text patterns, card ranges, time windows) is a dimension of
-its own that is true or false: two such conditions count as independent, so that what is claimed to be covered
-or empty is so, while a part that remains may still be impossible.
+amounts, times and integers in metadata have intervals. What is neither (text patterns, card ranges, time
+windows) is a dimension of its own that is true or false: two such conditions count as independent, so that
+what is claimed to be covered or empty is so, while a part that remains may still be impossible.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.iso3166 import COUNTRY_CODES
-from worker.routing.conditions import Among, Condition, Exists, Not, Range, Value, disjuncts
-from worker.routing.fields import ALWAYS_PRESENT
+from worker.routing.conditions import Among, Condition, Exists, Not, Range, disjuncts
+from worker.routing.fields import ALWAYS_PRESENT, Kind, kind_of
+from worker.routing.sides import EVERYTHING, Span, Values
 
 NUMERIC = frozenset({"amount", "created_at"})
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """These values, or with ``complement`` all others; ``missing`` says whether the field may be absent."""
-
-    values: frozenset[Value]
-    complement: bool
-    missing: bool
-
-    def inverted(self) -> "Values":
-        """Return everything else."""
-        return Values(self.values, not self.complement, not self.missing)
-
-    def both(self, other: "Values") -> "Values":
-        """Return what is in this set and in the other."""
-        missing = self.missing and other.missing
-        if self.complement and other.complement:
-            return Values(self.values | other.values, complement=True, missing=missing)
-        if self.complement:
-            return Values(other.values - self.values, complement=False, missing=missing)
-        if other.complement:
-            return Values(self.values - other.values, complement=False, missing=missing)
-        return Values(self.values & other.values, complement=False, missing=missing)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Integers from ``low`` to below ``high``; None is unbounded."""
-
-    low: int | None
-    high: int | None
 
 
 Dimension = str | Condition
@@ -71,31 +40,28 @@ class Space:
         if dimension == "amount":
             return Span(1, None)
         if dimension == "created_at":
-            return Span(None, None)
-        return Values(frozenset(), complement=True, missing=dimension not in ALWAYS_PRESENT)
+            return EVERYTHING
+        return _anything(dimension, missing=dimension not in ALWAYS_PRESENT)
 
     def is_empty(self, dimension: Dimension, side: Side) -> bool:
         """Return whether nothing lies on this side of a dimension."""
-        match side:
-            case Span(low, high):
-                return low is not None and high is not None and low >= high
-            case Values(values, complement, missing):
-                domain = self.domains.get(dimension) if isinstance(dimension, str) else None
-                if missing:
-                    return False
-                if complement:
-                    return domain is not None and domain <= values
-                return not values if domain is None else not (values & domain)
-            case _:
+        if isinstance(side, Span):
+            return side.empty
+        if isinstance(side, Values):
+            if side.missing or side.numbers:
                 return False
+            domain = self.domains.get(dimension) if isinstance(dimension, str) else None
+            if side.complement:
+                return domain is not None and domain <= side.values
+            return not side.values if domain is None else not (side.values & domain)
+        return False
 
     def apart(self, one: Box, other: Box) -> bool:
         """Return whether two boxes surely share nothing, at a glance: by the sets and intervals both name."""
         for dimension, side in other.items():
             mine = one.get(dimension)
             if isinstance(side, Values) and isinstance(mine, Values):
-                named = not (side.complement or mine.complement or (side.missing and mine.missing))
-                if named and side.values.isdisjoint(mine.values):
+                if side.listed and mine.listed and side.values.isdisjoint(mine.values):
                     return True
             elif isinstance(side, Span) and isinstance(mine, Span):
                 below = side.high is not None and mine.low is not None and side.high <= mine.low
@@ -160,30 +126,37 @@ class Space:
 
     def _atom(self, atom: Condition) -> list[Box]:  # noqa: PLR0911 - one return for each kind of condition
         match atom:
-            case Not(Exists(field)) if field not in NUMERIC:
-                return [{field: Values(frozenset(), complement=False, missing=True)}]
             case Exists(field):
-                return (
-                    [{}]
-                    if field in NUMERIC
-                    else [{field: Values(frozenset(), complement=True, missing=False)}]
-                )
+                return [{}] if field in NUMERIC else [{field: _anything(field, missing=False)}]
             case Among(field, values, negated):
-                return [{field: Values(values, complement=negated, missing=False)}]
-            case Not(Among(field, values, negated)):
-                missing = field not in ALWAYS_PRESENT
-                return [{field: Values(values, complement=not negated, missing=missing)}]
+                named = Values.named(values)
+                return [{field: replace(named.inverted(), missing=False) if negated else named}]
             case Range(field, low, high) if field in NUMERIC:
                 return [{field: Span(low, high)}]
+            case Range(field, low, high):
+                return [
+                    {field: Values(frozenset(), complement=False, missing=False, numbers=(Span(low, high),))}
+                ]
+            case Not(Exists(field)) if field in NUMERIC:
+                return []
             case Not(Range(field, low, high)) if field in NUMERIC:
-                sides = ([Span(None, low)] if low is not None else []) + (
-                    [Span(high, None)] if high is not None else []
-                )
-                return [{field: side} for side in sides]
+                return [{field: side} for side in Span(low, high).outside()]
+            case Not(Among() | Range() | Exists() as part):
+                return [
+                    {dimension: _inverse(side) for dimension, side in box.items()} for box in self._atom(part)
+                ]
             case Not(part):
                 return [{part: False}]
             case _:
                 return [{atom: True}]
+
+
+def _anything(field: str, *, missing: bool) -> Values:
+    return Values.anything(missing=missing, numbers=kind_of(field) is Kind.OPEN)
+
+
+def _inverse(side: Side) -> Side:
+    return side.inverted() if isinstance(side, Values) else side
 
 
 def _shared(one: Side | None, other: Side) -> Side | None:
@@ -192,9 +165,7 @@ def _shared(one: Side | None, other: Side) -> Side | None:
     if isinstance(one, Values) and isinstance(other, Values):
         return one.both(other)
     if isinstance(one, Span) and isinstance(other, Span):
-        lows = [low for low in (one.low, other.low) if low is not None]
-        highs = [high for high in (one.high, other.high) if high is not None]
-        return Span(max(lows, default=None), min(highs, default=None))
+        return one.both(other)
     return one if one == other else None
 
 
@@ -202,12 +173,7 @@ def _remainders(one: Side | None, other: Side) -> list[Side]:
     if isinstance(one, Values) and isinstance(other, Values):
         return [one.both(other.inverted())]
     if isinstance(one, Span) and isinstance(other, Span):
-        parts: list[Side | None] = []
-        if other.low is not None:
-            parts.append(_shared(one, Span(None, other.low)))
-        if other.high is not None:
-            parts.append(_shared(one, Span(other.high, None)))
-        return [part for part in parts if part is not None]
+        return [one.both(part) for part in other.outside()]
     if one is None and isinstance(other, bool):
         return [not other]
     return [] if one == other or one is None else [one]

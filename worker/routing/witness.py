@@ -15,7 +15,8 @@ from worker.routing.conditions import Any as AnyOf
 from worker.routing.conditions import Bins, Flag, Glob, Prefix, Range, Suffix, Window
 from worker.routing.fields import AMOUNT_SCALE, EPOCH, MICROSECOND, POWERS, amount_units, moment_text
 from worker.routing.processors import shown_amount
-from worker.routing.region import Box, Space, Span, Values
+from worker.routing.region import Box, Space
+from worker.routing.sides import Span, Values
 
 NOON: datetime = datetime(2026, 1, 7, 12, tzinfo=UTC)
 """A Wednesday, the time of witnesses for which time does not matter."""
@@ -112,13 +113,19 @@ def _choices(space: Space, box: Box, field: str) -> list[Any]:
     wanted = [sample for atom, true in box.items() if true is True for sample in _samples(atom, field)]
     if values.complement:
         domain = sorted(space.domains.get(field, ()))
-        common: list[Any] = [*wanted, *SAMPLES.get(field, ("something", "else", 7)), *domain]
+        common: list[Any] = [*wanted, *SAMPLES.get(field, ("something", "else")), *domain]
         usable = [one for one in common if one not in values.values]
     else:
         usable = [_plain(one) for one in sorted(values.values, key=str)]
         usable.sort(key=lambda one: one not in SAMPLES.get(field, ()))
+    usable = [*usable[:6], *_integers(values.numbers)]
     absent = [None] if values.missing else []
-    return (usable[:6] + absent) if wanted or not absent else (absent + usable[:6])
+    return usable + absent if wanted or not absent else absent + usable
+
+
+def _integers(spans: Sequence[Span]) -> list[int]:
+    lows = [span.low if span.low is not None else (span.high or 8) - 1 for span in spans]
+    return lows[:3]
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,8 @@ from worker.routing.lint import lint
 from worker.routing.names import Names
 from worker.routing.parse import read_when
 from worker.routing.problems import Problems
-from worker.routing.region import Space, Span, Values
+from worker.routing.region import Space
+from worker.routing.sides import Span, Values
 
 NOW = datetime(2026, 1, 7, 12, tzinfo=UTC)
 TYPES, CURRENCIES, COUNTRIES, LEVELS = ["card", "wallet"], ["EUR", "USD"], ["DE", "FR"], [1, True, "x"]
@@ -42,7 +43,7 @@ WORLD = [
         [*TYPES, "other"],
         [*CURRENCIES, "JPY"],
         [*COUNTRIES, "US", None],
-        [*LEVELS, 2, None],
+        [*LEVELS, 0, 2, 3, None],
         ["0.999999999999", "1", "4", "5", "9.999999999999", "10", "11"],
     )
 ]
@@ -68,7 +69,10 @@ fields = {
     "type": values(TYPES),
     "currency": values(CURRENCIES),
     "country": values(COUNTRIES),
-    "metadata.level": values(LEVELS),
+    "metadata.level": st.one_of(
+        values(LEVELS),
+        st.sampled_from([{"gte": 1}, {"lt": 2}, {"gt": 1, "lte": 2}, {"ne": 2}, {"between": [1, 2]}]),
+    ),
     "amount": amounts,
 }
 one_field = st.sampled_from(sorted(fields)).flatmap(lambda name: st.tuples(st.just(name), fields[name]))
@@ -104,6 +108,10 @@ def test_claims_hold_for_every_payment(whens):
         assert "uncovered" in codes
 
 
+def in_span(span: Span, number: int) -> bool:
+    return (span.low is None or number >= span.low) and (span.high is None or number < span.high)
+
+
 def inside(box, one: Payment) -> bool:
     world = {
         "type": one.type,
@@ -113,20 +121,16 @@ def inside(box, one: Payment) -> bool:
     }
     for dimension, side in box.items():
         if isinstance(side, Span):
-            amount = amount_units(one.amount.value)
-            good = (side.low is None or amount >= side.low) and (side.high is None or amount < side.high)
+            good = in_span(side, amount_units(one.amount.value))
         elif isinstance(side, Values):
             value = world[dimension]
             if value is None:
                 good = side.missing
+            elif type(value) is int:
+                good = any(in_span(span, value) for span in side.numbers)
             else:
-                named = any(
-                    str(named) == str(value).lower()
-                    if isinstance(value, bool)
-                    else type(named) is type(value) and named == value
-                    for named in side.values
-                )
-                good = named is not side.complement
+                text = str(value).lower() if isinstance(value, bool) else value
+                good = (text in {str(named) for named in side.values}) is not side.complement
         else:
             good = None  # an undecided dimension: none of these conditions makes one
             assert isinstance(side, Span | Values)

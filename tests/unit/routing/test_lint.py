@@ -25,6 +25,10 @@ def rule(name: str, when: dict, **route) -> dict:
         ({"not": {"country": "DE"}}, {"country": {"exists": False}}),
         ({"metadata.vip": {"exists": True}}, {"metadata.vip": True}),
         ({"merchant_id": {"prefix": "a"}}, {"merchant_id": {"prefix": "a"}, "type": "card"}),
+        ({"metadata.level": {"gte": 10}}, {"metadata.level": {"gt": 19, "lt": 30}}),
+        ({"metadata.level": {"between": [1, 9]}}, {"metadata.level": [3, 7]}),
+        ({"metadata.level": {"ne": 5}}, {"metadata.level": {"lt": 5}}),
+        ({"any": [{"metadata.x": {"lt": 1}}, {"metadata.x": {"gte": 1}}]}, {"metadata.x": 7}),
         ({"created_at": {"gte": "2026-01-01T00:00Z"}}, {"created_at": {"gte": "2026-02-01T00:00Z"}}),
     ],
 )
@@ -65,6 +69,8 @@ def test_all_countries_cover_country(table_of):
         {"country": {"exists": False, "prefix": "D", "eq": "DE"}},
         {"amount": {"gte": "10 EUR"}, "currency": "USD"},
         {"merchant_id": {"exists": False}},
+        {"metadata.level": {"gt": 5, "lt": 6}},
+        {"metadata.level": {"gte": 5, "in": ["5", True, 4]}},
     ],
 )
 def test_contradictions(table_of, when):
