@@ -301,9 +301,10 @@ def operation_rows(rows: Sequence[Mapping[str, object]]) -> list[str]:
 
 def drift_rows(drift: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
     """Return the table of distances after all payments."""
+    last = {name: {way: values[-1] for way, values in errors.items()} for name, errors in drift.items()}
     return [
-        f"| {name} | {errors['float'][-1]:.2g} | {errors['naive rounding'][-1]:.2f} | {errors['carry'][-1]:.2g} |"
-        for name, errors in drift.items()
+        f"| {name} | {errors['float']:.2g} | {errors['naive rounding']:.2f} | {errors['carry']:.2g} |"
+        for name, errors in last.items()
     ]
 
 
