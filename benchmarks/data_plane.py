@@ -234,12 +234,12 @@ def main(arguments: list[str]) -> None:
     size = sum(map(len, routable(1000))) / 1000
     flag = " --quick" if options.quick else ""
     notes = [
-        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
-        f"One private RabbitMQ node on the same cores, quorum queues, persistent messages of {size:.0f} bytes,",
-        f"confirms and mandatory on, prefetch {PREFETCH}, {pace.count:,} messages a round,",
-        f"{pace.rounds} rounds, contestants interleaved. The tap relay is the worker's tap lane and nothing else; the worker",
-        "validates, routes by `routing_rules/default.yaml`, charges fees and traces (unsampled).",
-        f"Ratios are to the first row. `python -m benchmarks.data_plane{flag}`",
+        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node",
+        f"on the same cores, quorum queues, persistent messages of {size:.0f} bytes, confirms and mandatory on,",
+        f"prefetch {PREFETCH}, {pace.count:,} messages a round, {pace.rounds} rounds, contestants interleaved.",
+        "The tap relay is the worker's tap lane and nothing else; the worker validates, routes by",
+        "`routing_rules/default.yaml`, charges fees and traces (unsampled). Ratios are to the first row.",
+        f"`python -m benchmarks.data_plane{flag}`",
     ]
     text = write_results("data_plane", "The data plane, one process", notes, everyone, everyone[0].name)
     if latency:
