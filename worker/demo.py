@@ -11,11 +11,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractConnection, ConsumerCallback, DeliveredMessage
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -131,7 +131,7 @@ class Demo:
             f"payment {failure.number} was not published: {failure.reason}" for failure in failures
         ]
 
-    def _received(self, processor: str) -> Callable[[DeliveredMessage], Awaitable[None]]:
+    def _received(self, processor: str) -> ConsumerCallback:
         async def received(message: DeliveredMessage) -> None:
             self.tally.dispatched(processor, message.body)
 
@@ -256,9 +256,7 @@ Where to look next
 """
 
 
-async def _consume(
-    connection: AbstractConnection, queue: str, callback: Callable[[DeliveredMessage], Awaitable[None]]
-) -> None:
+async def _consume(connection: AbstractConnection, queue: str, callback: ConsumerCallback) -> None:
     """Consume a queue as a connector does, but without acknowledgements: the demo's books are its end."""
     channel = await connection.channel(publisher_confirms=False)
     await channel.basic_consume(queue, callback, no_ack=True)

@@ -5,6 +5,7 @@ not taken: the old ones stay, the log says what is wrong by file and line, and t
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +23,13 @@ Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(slots=True)
 class RulesWatch:
-    """Watches the files of the rules in force and hands a new table to ``apply``."""
+    """Watches the files of the rules in force; hands new tables to ``apply``, in silence without a log."""
 
     paths: Sequence[Path]
     loaded: LoadedRules
-    apply: Callable[[RuleTable], Awaitable[None]]
-    on_result: Callable[[bool], None]
-    log: Log
+    apply: Callable[[RuleTable], Awaitable[None]] | None = None
+    log: Log | None = None
+    results: Counter[str] = field(default_factory=Counter)
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -60,16 +61,22 @@ class RulesWatch:
             loaded = await asyncio.to_thread(load, self.paths)
             if loaded.table.version == before:
                 return True
-            await self.apply(loaded.table)
+            if self.apply is not None:
+                await self.apply(loaded.table)
         except WorkerError as error:
-            self.on_result(False)
-            self.log.error(  # noqa: TRY400 - the text says it all
-                "rules not reloaded: the old ones stay", code=error.code, reason=str(error), version=before
-            )
+            self.results["failed"] += 1
+            if self.log is not None:
+                self.log.error(  # noqa: TRY400 - the text says it all
+                    "rules not reloaded: the old ones stay",
+                    code=error.code,
+                    reason=str(error),
+                    version=before,
+                )
             return not isinstance(error, TransientError)
         self.loaded = loaded
-        self.on_result(True)
-        self.log.info("rules reloaded", before=before, version=loaded.table.version)
+        self.results["done"] += 1
+        if self.log is not None:
+            self.log.info("rules reloaded", before=before, version=loaded.table.version)
         return True
 
     def _signature(self) -> Signature:

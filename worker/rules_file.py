@@ -17,8 +17,9 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from schemas.rule_tests import RuleTests
+from schemas.rules import RuleDocument
 from worker.errors import InvalidRules
-from worker.routing import RuleTable, check_and_compile
+from worker.routing import RuleTable, check_and_compile, compile_rules
 from worker.routing.merge import merge, overlay
 from worker.routing.problems import Problem
 from worker.routing.scalars import read_scalar
@@ -50,6 +51,24 @@ class LoadedRules:
     table: RuleTable
     files: tuple[Path, ...]
     root: Table
+
+    def keep(self) -> "KeptRules":
+        """Return the rules as data that another process can put in force again."""
+        return KeptRules(self.files, self.root, self.table.version)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRules:
+    """Rules that were in force, whatever their files say now. A compiled table cannot leave its process."""
+
+    files: tuple[Path, ...]
+    root: Table
+    version: str
+
+    def restore(self) -> LoadedRules:
+        """Compile them again; raises ``InvalidRules`` only when they never were valid."""
+        table = compile_rules(RuleDocument.model_validate(plain(self.root)), self.version)
+        return LoadedRules(table, self.files, self.root)
 
 
 def load_rules(paths: Sequence[Path], overlays: Sequence[Path] = ()) -> RuleTable:

@@ -4,7 +4,7 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -140,7 +140,10 @@ def load_settings(**overrides: Any) -> Settings:
         raise InvalidSettings("\n".join(lines)) from None
 
 
-def tracing_exporter() -> Literal["none", "otlp", "console"]:
+Exporter: TypeAlias = Literal["none", "otlp", "console"]
+
+
+def otel_exporter(signal: Literal["traces", "metrics"]) -> Exporter:
     """Return what the standard ``OTEL_*`` variables ask for; without any of them nothing is exported.
 
     Raises:
@@ -149,12 +152,14 @@ def tracing_exporter() -> Literal["none", "otlp", "console"]:
     environment = os.environ
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return "none"
-    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
     default = "otlp" if any(environment.get(name) for name in endpoints) else "none"
-    chosen = environment.get("OTEL_TRACES_EXPORTER") or default
-    if chosen not in ("none", "otlp", "console"):
-        raise InvalidSettings(f"OTEL_TRACES_EXPORTER is {chosen!r}; expected otlp, console or none")
-    return chosen  # type: ignore[return-value]
+    variable = f"OTEL_{signal.upper()}_EXPORTER"
+    match environment.get(variable) or default:
+        case "none" | "otlp" | "console" as chosen:
+            return chosen
+        case other:
+            raise InvalidSettings(f"{variable} is {other!r}; expected otlp, console or none")
 
 
 def _check_environment() -> None:

@@ -20,12 +20,13 @@ from typing import Final
 
 from worker.amqp.connection import quiet_libraries
 from worker.amqp.topology import Names
-from worker.errors import ConfigurationError, InvariantViolation
+from worker.errors import ConfigurationError, InvalidRules, InvariantViolation
 from worker.reload import RulesWatch
-from worker.rules_file import LoadedRules, load
+from worker.rules_file import KeptRules, LoadedRules, load
 from worker.session import Worker
-from worker.settings import Settings, tracing_exporter
+from worker.settings import Settings, otel_exporter
 from worker.telemetry.logs import configure_logs, get_log
+from worker.telemetry.metrics import export_counts
 from worker.telemetry.tracing import make_tracer
 
 EXIT_CONFIGURATION: Final = 2
@@ -45,9 +46,9 @@ def run_process(settings: Settings, loaded: LoadedRules) -> int:
 
 async def _work(settings: Settings, loaded: LoadedRules) -> int:
     log = get_log(pid=os.getpid())
-    tracer = make_tracer(tracing_exporter(), Names(settings.prefix).incoming)
+    tracer = make_tracer(otel_exporter("traces"), Names(settings.prefix).incoming)
     worker = Worker(settings, loaded.table, tracer, log)
-    watch = RulesWatch(settings.rules, loaded, worker.use, lambda _: None, log)
+    watch = RulesWatch(settings.rules, loaded, worker.use, log)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, watch.nudge.set)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,6 +56,7 @@ async def _work(settings: Settings, loaded: LoadedRules) -> int:
     parent = multiprocessing.parent_process()
     if parent is not None:
         loop.add_reader(parent.sentinel, worker.stop.set)  # the supervisor is gone: finish and go too
+    end_metrics = export_counts(otel_exporter("metrics"), worker.counts, watch.results)
     watching = asyncio.create_task(watch.run())
     try:
         await worker.run()
@@ -66,6 +68,7 @@ async def _work(settings: Settings, loaded: LoadedRules) -> int:
         return EXIT_INVARIANT
     finally:
         watching.cancel()
+        end_metrics()
         tracer.shutdown(TRACE_FLUSH_SECONDS)
     return 0
 
@@ -81,22 +84,30 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _child(settings: Settings) -> None:
-    """What a spawned process runs. It reads the rules itself: a table holds compiled functions."""
+def _child(settings: Settings, kept: KeptRules) -> None:
+    """What a spawned process runs. It reads the rules itself, or takes the last good ones if it cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rules to read again
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
-    loaded = load(settings.rules)
+    try:
+        loaded = load(settings.rules)
+    except InvalidRules as error:
+        get_log(pid=os.getpid()).error("rules not read: the last good ones are in force", reason=str(error))
+        loaded = kept.restore()
     _tune_collector()
     sys.exit(run_process(settings, loaded))
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps ``settings.processes`` workers running until it is told to stop."""
+    """Keeps ``settings.processes`` workers running until it is told to stop.
+
+    ``rules`` follows the rule files, so that a process started later can have the last good ones.
+    """
 
     settings: Settings
+    rules: RulesWatch
     children: list[SpawnProcess] = field(default_factory=list)
     _crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES_PER_MINUTE))
 
@@ -108,6 +119,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
+        watching = asyncio.create_task(self.rules.run())
         self.children = [self._start() for _ in range(self.settings.processes)]
         code = 0
         while not stop.is_set() and code == 0:
@@ -120,11 +132,12 @@ class Supervisor:
                 await self._backoff(stop)
                 if not stop.is_set():
                     self.children[self.children.index(child)] = self._start()
+        watching.cancel()
         return max(code, await self._stop_all())
 
     def _start(self) -> SpawnProcess:
         child = multiprocessing.get_context("spawn").Process(
-            target=_child, args=(self.settings,), name="payment-worker"
+            target=_child, args=(self.settings, self.rules.loaded.keep()), name="payment-worker"
         )
         child.start()
         return child

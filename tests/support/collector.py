@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -31,6 +32,8 @@ class Collector:
 
     endpoint: str
     spans: list[Spanned] = field(default_factory=list)
+    points: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The last value of each sum, by its name and its one attribute's value."""
     paths: set[str] = field(default_factory=set)
 
     def named(self, name: str) -> list[Spanned]:
@@ -48,7 +51,10 @@ def collecting() -> Iterator[Collector]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             collector.paths.add(self.path)
-            collector.spans.extend(_spans(body))
+            if self.path == "/v1/traces":
+                collector.spans.extend(_spans(body))
+            else:
+                collector.points.update(_points(body))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -66,6 +72,15 @@ def collecting() -> Iterator[Collector]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _points(body: bytes) -> Iterator[tuple[tuple[str, str], int]]:
+    request = ExportMetricsServiceRequest.FromString(body)
+    for resource in request.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.sum.data_points:
+                    yield (metric.name, point.attributes[0].value.string_value), point.as_int
 
 
 def _spans(body: bytes) -> Iterator[Spanned]:

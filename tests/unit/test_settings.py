@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import InvalidSettings
-from worker.settings import load_settings, tracing_exporter
+from worker.settings import load_settings, otel_exporter
 
 
 def test_defaults_are_enough() -> None:
@@ -70,11 +70,11 @@ def test_tracing_follows_the_standard_variables(
     """Spans are exported when OTEL_* says so, and only then."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert tracing_exporter() == exporter
+    assert otel_exporter("traces") == exporter
 
 
 def test_an_exporter_we_lack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unsupported exporter stops the start instead of losing every span."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with pytest.raises(InvalidSettings, match="zipkin"):
-        tracing_exporter()
+        otel_exporter("traces")

@@ -60,22 +60,24 @@ def _run(settings: "Settings") -> int:
     import asyncio
 
     from worker.amqp.connection import quiet_libraries
-    from worker.rules_file import load_rules
+    from worker.reload import RulesWatch
+    from worker.rules_file import load
     from worker.session import prepare_topology
-    from worker.settings import tracing_exporter
+    from worker.settings import otel_exporter
     from worker.supervisor import Supervisor
     from worker.telemetry.logs import configure_logs, get_log
 
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
-    tracing_exporter()
-    table = load_rules(settings.rules)
-    asyncio.run(prepare_topology(settings, table))
+    otel_exporter("traces")
+    otel_exporter("metrics")
+    loaded = load(settings.rules)
+    asyncio.run(prepare_topology(settings, loaded.table))
     get_log().info(
         "worker starting",
         broker=settings.broker,
         processes=settings.processes,
         rules=[str(path) for path in settings.rules],
-        rules_version=table.version,
+        rules_version=loaded.table.version,
     )
-    return asyncio.run(Supervisor(settings).run())
+    return asyncio.run(Supervisor(settings, RulesWatch(settings.rules, loaded)).run())

@@ -12,13 +12,13 @@ from random import getrandbits
 from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker.telemetry import attributes as names
+from worker.telemetry.resource import make_resource
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -188,7 +188,7 @@ def make_tracer(exporter: str, queue: str) -> Tracer:
     """
     if exporter == "none":
         return PassingTracer()
-    provider = TracerProvider(resource=Resource.create({"service.name": "payment-stream-worker"}))
+    provider = TracerProvider(resource=make_resource())
     provider.add_span_processor(BatchSpanProcessor(_make_exporter(exporter)))
     return RecordingTracer(provider, queue)
 
