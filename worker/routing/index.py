@@ -176,9 +176,10 @@ def build_index(rules: Sequence[R], entries: Sequence[Entry], decided: Sequence[
             for value in values:
                 postings.setdefault(value, []).append(i)
     every = (1 << len(rules)) - 1
-    varied = max(demands, key=lambda name: len(demands[name]), default="")
+    coded = [name for name in demands if name not in RAW_FIELDS]
+    varied = max(coded, key=lambda name: len(demands[name]), default="")
     wide: _Wide[R] | None = None
-    if varied and varied not in RAW_FIELDS and len(demands[varied]) >= WIDE_VALUES:
+    if varied and len(demands[varied]) >= WIDE_VALUES:
         positions = {value: tuple(found) for value, found in demands.pop(varied).items()}
         wide = _Wide(getter(varied), positions, _mask(asked[varied]))
     fields = tuple(

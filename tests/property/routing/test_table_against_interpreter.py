@@ -7,6 +7,7 @@ import fnmatch
 import random
 from datetime import datetime, timedelta
 from fractions import Fraction
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.payment import Payment
 from schemas.rules import RuleDocument
-from worker.routing import Held, Rejected, Routed, compile_rules
+from worker.routing import Held, Rejected, Routed, compile_rules, index
 
 TYPES = ["card", "wallet", "bank_transfer"]
 CURRENCIES = ["EUR", "USD", "JPY"]
@@ -363,10 +364,21 @@ def seen(decision) -> tuple[str, str, list[str]]:
             return decision.rule, "held", []
 
 
-@settings(max_examples=250, deadline=None)
-@given(documents, st.integers(0, len(PAYMENTS) - 40), st.lists(moments, min_size=4, max_size=4))
-def test_table_decides_as_the_interpreter_does(document, first, times):
-    """Every random document decides every payment as a reader of its text would."""
+@settings(max_examples=400, deadline=None)
+@given(
+    documents,
+    st.integers(0, len(PAYMENTS) - 40),
+    st.lists(moments, min_size=4, max_size=4),
+    st.sampled_from([1, 32]),
+    st.sampled_from([0, 1, 8]),
+)
+def test_table_decides_as_the_interpreter_does(document, first, times, wide, few):
+    """Every document decides every payment as a reader of its text would, however the index divides."""
+    with patch.multiple(index, WIDE_VALUES=wide, FEW=few):
+        compare(document, first, times)
+
+
+def compare(document, first, times) -> None:
     table = compile_rules(RuleDocument.model_validate(document), "v")
     for i, payment in enumerate(PAYMENTS[first : first + 40]):
         now = times[i % len(times)]
