@@ -234,9 +234,9 @@ def main(arguments: list[str]) -> None:
     size = sum(map(len, routable(1000))) / 1000
     flag = " --quick" if options.quick else ""
     notes = [
-        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node",
-        f"on the same cores, quorum queues, persistent messages of {size:.0f} bytes, confirms and mandatory on,",
-        f"prefetch {PREFETCH}, {pace.count:,} messages a round, {pace.rounds} rounds, contestants interleaved.",
+        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node on the same",
+        f"cores, quorum queues, persistent messages of {size:.0f} bytes, confirms and mandatory on, prefetch",
+        f"{PREFETCH}, {pace.count:,} messages a round, {pace.rounds} rounds, contestants interleaved.",
         "The tap relay is the worker's tap lane and nothing else; the worker validates, routes by",
         "`routing_rules/default.yaml`, charges fees and traces (unsampled). Ratios are to the first row.",
         f"`python -m benchmarks.data_plane{flag}`",
