@@ -1,15 +1,20 @@
 """Bad input: each ends as a dead letter with its own code and an intact body, and the worker goes on."""
 
+import asyncio
 import re
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.support.bodies import payment, payment_fields
-from tests.support.stage import Stage
+from tests.support.stage import Received, Stage, eventually, open_stage
 from worker.generate import generate
+from worker.local_broker import LocalBroker
 
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -18,11 +23,6 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 def with_amount(value: bytes) -> bytes:
     """A payment whose amount's value is these bytes of JSON."""
     return payment().replace(b'"12.34"', value)
-
-
-def without(*members: str) -> bytes:
-    """A payment that lacks these members."""
-    return payment(**dict.fromkeys(members)).replace(b"null", b"")
 
 
 BODIES = {
@@ -94,51 +94,79 @@ BODIES = {
     "10-MiB": (payment(note="x" * (10 * 1024 * 1024)), "message_too_large"),
     "no-route": (payment(type="bank_transfer"), "no_route"),
 }
+TENANT = {"tenant": "blue"}
 PROPERTIES: dict[str, tuple[dict[str, Any], str]] = {
     "xml": ({"content_type": "application/xml"}, "unsupported_content_type"),
-    "latin-1": ({"content_type": "application/json; charset=iso-8859-1"}, "unsupported_content_type"),
+    "type-in-latin-1": ({"content_type": "application/json; charset=iso-8859-1"}, "unsupported_content_type"),
     "gzip": ({"content_encoding": "gzip"}, "unsupported_content_type"),
-    "bidi": ({"content_type": "text/\u202ehtml"}, "unsupported_content_type"),
+    "type-with-bidi": ({"content_type": "text/\u202ehtml"}, "unsupported_content_type"),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a bad payment, and of the good one published behind it."""
+
+    dead: Received
+    good_one_went_on: bool
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Publish every bad payment with a good one behind it, and let one worker have them all."""
+    return asyncio.run(_work_off(broker.url, tmp_path_factory.mktemp("bad-input")))
+
+
+async def _work_off(url: str, folder: Path) -> dict[str, Outcome]:
+    cases: list[tuple[str, bytes, dict[str, Any]]] = [(name, body, {}) for name, (body, _) in BODIES.items()]
+    cases += [(name, payment(), properties) for name, (properties, _) in PROPERTIES.items()]
+    async with open_stage(url, f"bad-input-{uuid4().hex[:8]}", folder) as stage:
+        for name, body, properties in cases:
+            await stage.publish(body, "card.any", headers=TENANT, message_id=name, **properties)
+            await stage.publish(payment(f"good-{name}"))
+        async with stage.working() as worker:
+            dead = await stage.dead(len(cases))
+            good = await stage.dispatched("alpha", len(cases))
+        assert worker.counts == Counter(dead_lettered=len(cases), dispatched=len(cases))
+        assert await stage.leftovers() == {}
+    went_on = {one.json["payment_id"] for one in good}
+    return {
+        str(one.letter.message_id): Outcome(one, f"good-{one.letter.message_id}" in went_on) for one in dead
+    }
+
+
 @pytest.mark.parametrize("name", BODIES)
-async def test_bad_body_is_dead_lettered_and_the_next_payment_goes_on(stage: Stage, name: str) -> None:
+def test_bad_body_is_dead_lettered_and_the_next_payment_goes_on(
+    outcomes: dict[str, Outcome], name: str
+) -> None:
     """A bad body becomes one dead letter with its own code; the good payment behind it is dispatched."""
     body, code = BODIES[name]
-    await _expect_dead(stage, body, code)
+    _check(outcomes[name], body, code, {})
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-async def test_bad_content_type_is_dead_lettered(stage: Stage, name: str) -> None:
+def test_bad_content_type_is_dead_lettered(outcomes: dict[str, Outcome], name: str) -> None:
     """A good body under a type or an encoding that the worker does not read is a dead letter."""
     properties, code = PROPERTIES[name]
-    await _expect_dead(stage, payment(), code, **properties)
+    _check(outcomes[name], payment(), code, properties)
 
 
-async def _expect_dead(stage: Stage, body: bytes, code: str, **properties: Any) -> None:
-    await stage.publish(body, "card.any", headers={"tenant": "blue"}, message_id="m-1", **properties)
-    await stage.publish(payment("good-1"))
-    async with stage.working() as worker:
-        [dead] = await stage.dead()
-        [good] = await stage.dispatched()
+def _check(outcome: Outcome, body: bytes, code: str, properties: dict[str, Any]) -> None:
+    """Code, body, and every header of a dead letter."""
+    dead, letter = outcome.dead, outcome.dead.letter
+    assert outcome.good_one_went_on
     assert dead.body == body
-    assert dead.routing_key == code
-    letter = dead.letter
-    assert letter.error_code == code
-    assert (letter.exchange, letter.routing_key) == (stage.prefix, "card.any")
-    assert (letter.message_id, dead.headers["tenant"]) == ("m-1", "blue")
+    assert (dead.routing_key, letter.error_code) == (code, code)
+    assert letter.routing_key == "card.any"
+    assert letter.exchange.startswith("bad-input-")
+    assert dead.headers["tenant"] == "blue"
     assert [(one.attempt, one.code, one.processor) for one in dead.attempts] == [(1, code, None)]
     assert _TRACEPARENT.fullmatch(letter.traceparent)
     assert all(_RFC3339.fullmatch(at) for at in (letter.first_seen, letter.dead_at, dead.attempts[0].at))
     assert _is_readable(letter.error_message), letter.error_message
     assert dead.properties.delivery_mode == 2
-    for name in ("content_type", "content_encoding"):
-        default = "application/json" if name == "content_type" else None
-        assert getattr(dead.properties, name) == properties.get(name, default)
-    assert good.json["payment_id"] == "good-1"
-    assert worker.counts == Counter(dead_lettered=1, dispatched=1)
-    assert await stage.leftovers() == {}
+    assert dead.properties.content_type == properties.get("content_type", "application/json")
+    assert dead.properties.content_encoding == properties.get("content_encoding")
 
 
 def _is_readable(message: str) -> bool:
@@ -148,10 +176,18 @@ def _is_readable(message: str) -> bool:
 
 
 @pytest.mark.xfail(reason="the planner does not ask whether money settles in a currency")
-@pytest.mark.parametrize("currency", ["XAU", "XXX", "XTS"])
+@pytest.mark.parametrize("currency", ["XAU", "XXX"])
 async def test_code_that_no_money_settles_in_is_dead_lettered(stage: Stage, currency: str) -> None:
-    """Gold, no currency and the code for tests are listed by ISO 4217, but nobody can be paid in them."""
-    await _expect_dead(stage, payment(currency=currency, type="voucher"), "not_settleable")
+    """Gold and "no currency" are listed by ISO 4217, but nobody can be paid in them."""
+    await stage.publish(payment(currency=currency, type="voucher"))
+    async with stage.working() as worker:
+
+        async def done() -> bool:
+            return worker.counts.total() == 1
+
+        await eventually(done, "the payment's outcome")
+    assert worker.counts == Counter(dead_lettered=1)
+    assert (await stage.dead())[0].letter.error_code == "not_settleable"
 
 
 async def test_dead_letter_names_the_payment_whose_id_can_be_read(stage: Stage) -> None:
