@@ -225,7 +225,9 @@ class _Reading:
     def _parse(self, text: str, path: Path) -> Table | None:
         source = SourceFile(str(path), tuple(text.splitlines()))
         try:
-            composed = YAML(typ="safe", pure=True).compose(StringIO(text))
+            reader = YAML(typ="safe", pure=True)
+            reader.composer.warn_double_anchors = False  # each anchor is refused below
+            composed = reader.compose(StringIO(text))
         except YAMLError as error:
             self.problems.append(Diagnostic(_error_mark(error, source), f"not YAML: {_error_text(error)}"))
             return None
