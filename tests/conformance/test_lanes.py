@@ -184,6 +184,54 @@ async def test_tells_each_publish_its_own_outcome(rig: Rig, lane: Lane) -> None:
     assert sorted(await rig.arrived()) == [b"0", b"2", b"4"]
 
 
+async def test_equal_message_ids_are_told_apart(rig: Rig, lane: Lane) -> None:
+    """A broker gives a return no number, only the message id: an equal one elsewhere is not blamed for it."""
+    exchanges = ["nowhere", "bound", "nowhere", "bound"]
+    batch = [outgoing(rig, exchange, f"{i}".encode()) for i, exchange in enumerate(exchanges)]
+    async with asyncio.timeout(SOON):
+        outcomes = await lane.send(batch)
+    codes = [outcome.code if isinstance(outcome, Refused) else outcome for outcome in outcomes]
+    assert codes == ["unroutable", CONFIRMED, "unroutable", CONFIRMED]
+    assert sorted(await rig.arrived()) == [b"1", b"3"]
+
+
+async def test_equal_message_ids_in_batches_at_once_are_told_apart(rig: Rig, lane: Lane) -> None:
+    """Two batches under way at the same time may not blame one another either."""
+    async with asyncio.timeout(SOON):
+        outcomes = await asyncio.gather(
+            *(lane.send([outgoing(rig, exchange)]) for exchange in ["bound", "nowhere", "bound", "nowhere"])
+        )
+    codes = [one.code if isinstance(one, Refused) else one for (one,) in outcomes]
+    assert codes == [CONFIRMED, "unroutable", CONFIRMED, "unroutable"]
+
+
+async def test_a_publish_without_message_id_gets_its_own_outcome(rig: Rig, lane: Lane) -> None:
+    """Without an id of its own, a return is not mistaken for success."""
+    batch = [
+        Outgoing(rig.name(exchange), "key", b"x", Properties())
+        for exchange in ["nowhere", "bound", "nowhere"]
+    ]
+    async with asyncio.timeout(SOON):
+        outcomes = await lane.send(batch)
+    codes = [outcome.code if isinstance(outcome, Refused) else outcome for outcome in outcomes]
+    assert codes == ["unroutable", CONFIRMED, "unroutable"]
+
+
+async def test_properties_that_fit_no_frame_are_refused_alone(rig: Rig, lane: Lane) -> None:
+    """AMQP cannot split properties; what does not fit is never sent, and the rest of the batch is."""
+    batch = [outgoing(rig, "bound", f"{i}".encode(), i) for i in range(3)]
+    batch[1].properties.headers = {"large": "x" * 200_000}
+    refused = [isinstance(outcome, Refused) for outcome in await lane.send(batch)]
+    assert refused == [False, True, False]
+    assert sorted(await rig.arrived()) == [b"0", b"2"]
+    assert await lane.send([outgoing(rig, "bound", number=9)]) == [CONFIRMED]
+
+
+async def test_an_empty_batch_is_answered_at_once(rig: Rig, lane: Lane) -> None:
+    """Nothing to send is nothing to wait for."""
+    assert list(await asyncio.wait_for(lane.send([]), SOON)) == []
+
+
 async def test_a_missing_exchange_is_unknown_and_ends_the_lane(rig: Rig, lane: Lane) -> None:
     """What cannot be known is not called refused, and the lane does not go on half-dead."""
     (outcome,) = await lane.send([outgoing(rig, "missing")])
@@ -191,6 +239,18 @@ async def test_a_missing_exchange_is_unknown_and_ends_the_lane(rig: Rig, lane: L
     with pytest.raises(BrokerUnavailable):
         async with asyncio.timeout(SOON):
             await lane.take(1)
+
+
+async def test_beside_a_missing_exchange_no_success_is_false(rig: Rig, lane: Lane) -> None:
+    """When a channel breaks, what is called confirmed has arrived, and what went to nowhere is not."""
+    exchanges = ["bound", "bound", "missing", "bound", "bound"]
+    batch = [outgoing(rig, exchange, f"{i}".encode(), i) for i, exchange in enumerate(exchanges)]
+    async with asyncio.timeout(SOON):
+        outcomes = await lane.send(batch)
+    assert isinstance(outcomes[2], Unknown)
+    assert not any(isinstance(outcome, Refused) for outcome in outcomes)
+    confirmed = {f"{i}".encode() for i, outcome in enumerate(outcomes) if outcome == CONFIRMED}
+    assert confirmed <= set(await rig.arrived())
 
 
 async def test_what_is_not_settled_comes_again(rig: Rig, lane: Lane) -> None:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
 from worker.amqp.watermark import Watermark
+from worker.amqp.wire import encode_properties
 from worker.errors import BrokerUnavailable
+
+LONGEST_PROPERTIES = 128 * 1024
+"""More does not fit one frame, and AMQP cannot split properties."""
 
 
 @dataclass
@@ -31,6 +35,8 @@ class MemoryBroker:
 
     def publish(self, outgoing: Outgoing) -> Confirmation:
         """Route one publish as a broker would; a missing exchange is an error of the channel."""
+        if len(encode_properties(outgoing.properties)) > LONGEST_PROPERTIES:
+            return Refused("malformed_properties", "too long")
         if outgoing.exchange not in self.bindings:
             return Unknown(f"no exchange {outgoing.exchange}")
         queue = self.bindings[outgoing.exchange]
