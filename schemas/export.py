@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from schemas.dead_letter import Attempt, DeadLetterHeaders
 from schemas.dispatch import Dispatch
 from schemas.payment import Payment
+from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
 
 FOLDER = Path(__file__).parent / "json"
@@ -18,6 +19,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "dead_letter_headers": DeadLetterHeaders,
     "dead_letter_attempt": Attempt,
     "rules": RuleDocument,
+    "rule_tests": RuleTests,
 }
 
 

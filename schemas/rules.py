@@ -304,7 +304,8 @@ class RuleDocument(Strict):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The JSON Schema with the conditions spelled out, which recur and so cannot be derived."""
+        """The JSON Schema of one file: conditions spelled out; `default` may stand in another file."""
         schema = super().model_json_schema(*args, **kwargs)
         schema["$defs"]["When"] = _when_schema()
+        schema["required"] = ["version"]
         return schema

@@ -1,0 +1,78 @@
+"""The JSON Schemas that editors complete and check rule files with."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted((ROOT / "routing_rules").rglob("*.yaml"))
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((ROOT / "schemas" / "json" / f"{name}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+RULES, TESTS = validator("rules"), validator("rule_tests")
+
+
+def parsed(text: str):
+    return YAML(typ="safe", pure=True).load(text)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_shipped_files_fit_their_schema(path):
+    """An editor underlines nothing in the files that ship."""
+    schema = TESTS if path.name.endswith(".test.yaml") else RULES
+    assert [error.message for error in schema.iter_errors(parsed(path.read_text()))] == []
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "{curency: EUR}",
+        "{country: {inn: [DE]}}",
+        "{country: {}}",
+        "{all: {type: card}}",
+        "{not: {tipe: card}}",
+        "{any: [{all: [{colour: red}]}]}",
+        "{amount: 10}",
+        "{time: {day: [mon]}}",
+        "{time: {from: '25:00'}}",
+        "{metadata.: 1}",
+        "{country: {exists: maybe}}",
+    ],
+)
+def test_mistakes_in_conditions_are_underlined(when):
+    """Unknown fields and operators and wrong kinds of values do not fit, at any depth."""
+    text = f"version: 1\nrules: [{{name: a, when: {when}, route: {{hold: x}}}}]"
+    assert not RULES.is_valid(parsed(text))
+    sound = "version: 1\nrules: [{name: a, when: {any: [{not: {metadata.a.b: 1}}]}, route: {hold: x}}]"
+    assert RULES.is_valid(parsed(sound))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rules: []",
+        "version: 2",
+        "version: 1\nprocessors: {a: {currences: [EUR]}}",
+        "version: 1\ndefault: {to: a, reject: {code: b}}",
+        "version: 1\nfees: {f: {components: [{name: a, percent: 2.9}]}}",
+    ],
+)
+def test_other_mistakes_are_underlined(text):
+    """So do missing versions, unknown fields, two routes in one, and numbers without quotes."""
+    assert not RULES.is_valid(parsed(text))
+
+
+def test_completion_knows_every_field():
+    """The schema names the fields, operators and descriptions that an editor offers."""
+    when = RULES.schema["$defs"]["When"]
+    assert {"type", "currency", "country", "amount", "time", "any", "not"} <= set(when["properties"])
+    operators = when["properties"]["country"]["anyOf"][-1]["properties"]
+    assert {"in", "not_in", "prefix", "exists"} <= set(operators)
