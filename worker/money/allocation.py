@@ -37,13 +37,14 @@ def allocate(total: int, weights: Sequence[int], increment: int = 1) -> list[int
     zero, and ``InvalidAmount`` for a total that is no multiple of the increment.
     """
     whole = _checked_weights(weights)
-    parts = total if increment == 1 and type(total) is int and total >= 0 else _parts(total, increment)
-    return _checked_shares(_allocate_parts(parts, weights, whole), parts, total, increment)
+    return _checked_shares(_allocate_parts(_parts(total, increment), weights, whole), total, increment)
 
 
 def _parts(total: int, increment: int) -> int:
     if type(total) is not int:
         raise InvalidAmount(f"total {shown(total)} is of type {type(total).__name__}: only int is exact here")
+    if type(increment) is not int or increment < 1:
+        raise InvalidAmount(f"increment {shown(increment)}: expected 1 or more units")
     parts, left = divmod(abs(total), increment)
     if left:
         raise InvalidAmount(
@@ -52,10 +53,9 @@ def _parts(total: int, increment: int) -> int:
     return parts
 
 
-def _checked_shares(shares: list[int], parts: int, total: int, increment: int) -> list[int]:
-    if parts != total:
-        factor = increment if total > 0 else -increment
-        shares = [share * factor for share in shares]
+def _checked_shares(shares: list[int], total: int, increment: int) -> list[int]:
+    factor = increment if total > 0 else -increment
+    shares = [share * factor for share in shares]
     if sum(shares) != total:
         raise NotConserved(f"total of {total} units split into {shares}: the shares do not add up")
     return shares
@@ -139,9 +139,7 @@ class Split:
         shares = _allocate_parts(parts, node.weights, node.whole)
         if node.nested:
             shares = _inside(node, shares)
-        if sum(shares) == total:
-            return shares
-        return _checked_shares(shares, parts, total, increment)
+        return shares if sum(shares) == total else _checked_shares(shares, total, increment)
 
     def allocate(self, money: Money, *, cash: bool = False) -> tuple[Allocated, ...]:
         """Return money split among the shares, in whole cash increments if asked for."""

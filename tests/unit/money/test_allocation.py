@@ -76,6 +76,14 @@ def test_totals_are_integers(total: int) -> None:
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("increment", [0, -5, 5.0, True, "5"])
+def test_increments_are_units_of_one_or_more(increment: int) -> None:
+    """No other increment exists."""
+    with pytest.raises(InvalidAmount) as caught:
+        allocate(-10, [1, 1], increment)
+    assert str(caught.value) == f"increment {increment!r}: expected 1 or more units"
+
+
 @pytest.mark.parametrize("weights", [[], [0], [0, 0]])
 def test_some_weight_is_above_zero(weights: list[int]) -> None:
     """Nobody to give it to is an error, even for a total of zero."""
@@ -236,6 +244,7 @@ def test_shares_that_do_not_add_up_are_never_returned() -> None:
     """A split whose weights were tampered with refuses to split."""
     split = Split((Share("a", 1), Share("b", 1)))
     object.__setattr__(split, "_root", split._root._replace(whole=1))
-    with pytest.raises(NotConserved) as caught:
-        split.units(5)
-    assert str(caught.value) == "total of 5 units split into [5, 5]: the shares do not add up"
+    for total, shares in ((5, "[5, 5]"), (-5, "[-5, -5]")):
+        with pytest.raises(NotConserved) as caught:
+            split.units(total)
+        assert str(caught.value) == f"total of {total} units split into {shares}: the shares do not add up"

@@ -320,9 +320,9 @@ def test_fees_larger_than_the_amount_are_clamped_if_the_schedule_says_so() -> No
 def test_amounts_are_above_zero() -> None:
     """A payment of nothing, or of less, is not charged."""
     compiled = CARD.compile(EUR)
-    for units, text in ((0, "0.00"), (-5, "-0.05")):
+    for units, scale, text in ((0, 2, "0.00"), (-5, 2, "-0.05"), (0, 0, "0"), (-1, 12, "-0.000000000001")):
         with pytest.raises(AmountNotPositive) as caught:
-            compiled.charge_units(units, 2)
+            compiled.charge_units(units, scale)
         assert str(caught.value) == f"amount {text}: fees are charged on amounts above zero"
     assert FeeSchedule("free", ()).compile(EUR).charge_units(1, 12) == (1, 1, 12, ())
 

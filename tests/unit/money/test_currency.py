@@ -193,7 +193,7 @@ def test_the_nearest_code_is_that_of_the_first_twelve_characters() -> None:
     """What follows the longest possible code does not count."""
     extended = ISO_4217.with_units(Currency("ABCDEFGHIJKL", 0))
     with pytest.raises(UnknownCurrency, match="did you mean ABCDEFGHIJKL"):
-        extended.lookup("ABCDEFGHIJLKZ")
+        extended.lookup("LKJIHGFEDCBAZ")
 
 
 def test_contains_and_iterates_its_currencies() -> None:
