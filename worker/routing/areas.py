@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.routing.conditions import Value
-from worker.routing.region import Box, Space
-from worker.routing.sides import Values
+from worker.routing.processors import Processor
+from worker.routing.region import Box, Dimension, Side, Space
+from worker.routing.sides import Span, Values
 from worker.routing.table import Rule, RuleTable
 
 MAX_PIECES = 512
@@ -75,3 +76,30 @@ class Before:
                 found |= {id(entry[1]): entry for entry in self.by_value.get(value, ())}
         found |= {id(entry[1]): entry for entry in self.others}
         return [one for _, one in sorted(found.values(), key=lambda entry: entry[0])]
+
+
+def acceptance(space: Space, processor: Processor) -> list[Box]:
+    """Return boxes that hold exactly the payments a processor takes."""
+    if not processor.enabled:
+        return []
+    allowed = {"type": processor.types, "currency": processor.currencies, "country": processor.countries}
+    box: Box = {
+        field: Values(frozenset(values), complement=False, missing=False)
+        for field, values in allowed.items()
+        if values is not None
+    }
+    boxes = [box]
+    for limit in processor.limits:
+        sides = [Span(None, limit.low)] if limit.low is not None else []
+        sides += [Span(limit.high, None)] if limit.high is not None else []
+        for side in sides:
+            excluded: dict[Dimension, Side] = {"amount": side}
+            if limit.currency is not None:
+                excluded["currency"] = Values(frozenset({limit.currency}), complement=False, missing=False)
+            boxes = [piece for one in boxes for piece in space.minus(one, excluded)]
+    return boxes
+
+
+def meet(space: Space, ones: Sequence[Box], others: Sequence[Box]) -> list[Box]:
+    """Return the boxes of payments that lie in one of each."""
+    return [both for one in ones for other in others if (both := space.both(one, other)) is not None]

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from worker.routing.actions import Send
-from worker.routing.areas import MAX_PIECES, Area, areas_of
+from worker.routing.areas import MAX_PIECES, Area, acceptance, areas_of, meet
 from worker.routing.conditions import conjuncts
 from worker.routing.describe import describe
 from worker.routing.problems import Path, listing
 from worker.routing.processors import Processor
-from worker.routing.region import Box, Dimension, Side, Space
-from worker.routing.sides import Span, Values
+from worker.routing.region import Box, Space
+from worker.routing.sides import Values
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable
 from worker.routing.witness import Witness, witnesses
 
@@ -126,32 +126,6 @@ def _covered(space: Space, areas: list[Area], area: Area) -> Finding:
     return Finding("covered", Severity.WARNING, path, message, _first(space, area.boxes))
 
 
-def acceptance(space: Space, processor: Processor) -> list[Box]:
-    """Return boxes that hold exactly the payments a processor takes."""
-    if not processor.enabled:
-        return []
-    allowed = {"type": processor.types, "currency": processor.currencies, "country": processor.countries}
-    box: Box = {
-        field: Values(frozenset(values), complement=False, missing=False)
-        for field, values in allowed.items()
-        if values is not None
-    }
-    boxes = [box]
-    for limit in processor.limits:
-        sides = [Span(None, limit.low)] if limit.low is not None else []
-        sides += [Span(limit.high, None)] if limit.high is not None else []
-        for side in sides:
-            excluded: dict[Dimension, Side] = {"amount": side}
-            if limit.currency is not None:
-                excluded["currency"] = Values(frozenset({limit.currency}), complement=False, missing=False)
-            boxes = [piece for one in boxes for piece in space.minus(one, excluded)]
-    return boxes
-
-
-def _meet(space: Space, ones: Sequence[Box], others: Sequence[Box]) -> list[Box]:
-    return [both for one in ones for other in others if (both := space.both(one, other)) is not None]
-
-
 def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[Finding]:
     rule, live = area.rule, area.live or []
     if not isinstance(rule.action, Send):
@@ -161,7 +135,7 @@ def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[
     for processor in rule.action.processors:
         boxes = acceptance(space, processor)
         accepted += boxes
-        if processor.enabled and not _meet(space, live, boxes):
+        if processor.enabled and not meet(space, live, boxes):
             witness = _first(space, live)
             why = _refusal(processor, witness)
             message = f"rule {rule.name} can never send to {processor.name}{why}"
@@ -173,7 +147,7 @@ def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[
         if witness is not None:
             message = f"rule {rule.name} takes payments that none of its processors accepts, such as this one"
             yield Finding("no_candidate", Severity.NOTE, path, message, witness)
-    yield from _fee_findings(table, space, area, _meet(space, live, accepted))
+    yield from _fee_findings(table, space, area, meet(space, live, accepted))
 
 
 def _candidate_path(route: Path, action: Send, name: str) -> Path:
@@ -198,7 +172,7 @@ def _fee_findings(table: RuleTable, space: Space, area: Area, sent: list[Box]) -
         return
     priced = [currency.code for currency in table.currencies if book.in_currency(currency.code) is not None]
     unpriced: Box = {"currency": Values(frozenset(priced), complement=True, missing=False)}
-    witness = _decided_by(table, space, _meet(space, sent, [unpriced]), area.rule.name)
+    witness = _decided_by(table, space, meet(space, sent, [unpriced]), area.rule.name)
     if witness is not None:
         currency = witness.payment["amount"]["currency"]
         message = f"rule {area.rule.name} takes payments whose fees are unknown: {book.missing(currency)}"
@@ -233,7 +207,7 @@ def _processors(table: RuleTable, space: Space, areas: list[Area]) -> Iterator[F
             continue
         for processor in area.rule.action.processors:
             named.add(processor.name)
-            if area.live is None or _meet(space, area.live, acceptance(space, processor)):
+            if area.live is None or meet(space, area.live, acceptance(space, processor)):
                 reached.add(processor.name)
     for name, processor in table.processors.items():
         path: Path = ("processors", name)
@@ -252,7 +226,7 @@ def _overlaps(space: Space, areas: list[Area], position: int) -> Iterator[Findin
     shared: list[str] = []
     witness: Witness | None = None
     for earlier in areas[:position]:
-        common = _meet(space, area.boxes, earlier.boxes)
+        common = meet(space, area.boxes, earlier.boxes)
         if not common or earlier.rule.action.target == area.rule.action.target:
             continue
         inside = space.left(earlier.boxes, area.boxes, MAX_PIECES)
