@@ -8,9 +8,9 @@ from tests.support.bodies import payment
 from tests.support.books import Books
 from tests.support.command import StartWorker, wait_until
 
-PAYMENTS = 3000
+PAYMENTS = 1800
 GOOD = [payment(f"pay-{number}", value=f"{number + 1}.99") for number in range(PAYMENTS)]
-BAD = [payment(f"bad-{number}", value=f"-{number + 1}.99") for number in range(100)]
+BAD = [payment(f"bad-{number}", value=f"-{number + 1}.99") for number in range(PAYMENTS // 30)]
 DRAIN_SECONDS = 20
 """The drain deadline's default; a stop in order takes a fraction of it."""
 
@@ -28,7 +28,7 @@ def stream() -> list[bytes]:
 def test_sigterm_in_mid_stream_loses_and_repeats_nothing(books: Books, start_worker: StartWorker) -> None:
     """What was in flight is finished and acknowledged before exit 0; the next worker does the rest."""
     books.stock(stream())
-    with start_worker("--prefetch", "20") as worker:
+    with start_worker("--prefetch", "5") as worker:
         books.wait_for_stream(200)
         code, seconds = worker.terminate()
         assert (code, "Traceback" in worker.log) == (0, False), worker.log
@@ -48,7 +48,7 @@ def test_sigterm_in_mid_stream_loses_and_repeats_nothing(books: Books, start_wor
 def test_sigkill_of_one_worker_process_loses_nothing(books: Books, start_worker: StartWorker) -> None:
     """The supervisor starts another; what the dead one held comes again, and repeats are the same bytes."""
     books.stock(stream())
-    with start_worker("--prefetch", "20") as worker:
+    with start_worker("--prefetch", "5") as worker:
         books.wait_for_stream(200)
         os.kill(worker.children[0], signal.SIGKILL)
         assert books.depth("incoming") > 0
@@ -64,7 +64,7 @@ def test_sigkill_of_one_worker_process_loses_nothing(books: Books, start_worker:
 def test_sigkill_of_all_processes_loses_nothing(books: Books, start_worker: StartWorker) -> None:
     """After supervisor and workers died at once, a new worker finishes; repeats are the same bytes."""
     books.stock(stream())
-    with start_worker("--prefetch", "20") as worker:
+    with start_worker("--prefetch", "5") as worker:
         books.wait_for_stream(200)
         worker.kill_group()
     assert books.depth("incoming") > 0
@@ -80,7 +80,7 @@ def test_sigkill_of_the_supervisor_alone_ends_its_workers_in_order(
 ) -> None:
     """Worker processes notice that nobody watches them, finish what they hold, and go."""
     books.stock(stream())
-    with start_worker("--prefetch", "20") as worker:
+    with start_worker("--prefetch", "5") as worker:
         books.wait_for_stream(200)
         os.kill(worker.process.pid, signal.SIGKILL)
         worker.process.wait(10)

@@ -13,7 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.support.command import POLL_SECONDS, wait_until
 
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
 AMQP_TOOLS_AT_ONCE = 16
 PERSISTENT = pika.BasicProperties(content_type="application/json", delivery_mode=2)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
 POLL_SECONDS = 0.02
 _SETTINGS = re.compile(r"(PAYMENT_WORKER_|OTEL_|NO_COLOR|FORCE_COLOR|COLUMNS)")
 

@@ -24,7 +24,7 @@ from worker.session import Worker, prepare_topology, topology_of
 from worker.settings import Settings
 from worker.telemetry.tracing import PassingTracer, Tracer
 
-DEADLINE_SECONDS = 12.0
+DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.01
 
 
