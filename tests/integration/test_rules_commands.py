@@ -99,6 +99,11 @@ def test_check_fails_on_warnings(tmp_path):
     )
     assert '  payment: {"payment_id": "witness-1"' in done.stdout
     assert run("check", path, "--no-lint").returncode == 0
+    done = run("check", path, "--json")
+    assert done.returncode == 1
+    first = json.loads(done.stdout)["findings"][0]
+    assert (first["severity"], first["code"], first["line"], first["column"]) == ("warning", "covered", 5, 12)
+    assert first["witness"]["payment"]["type"] == "card"
 
 
 def test_explain_tells_the_way(tmp_path):
@@ -137,6 +142,22 @@ def test_explain_refuses_what_is_no_payment():
     assert done.returncode == 1
     assert "- is not a payment:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "value, currency, code",
+    [
+        ("-1.00", "EUR", "amount_not_positive"),
+        ("1.00", "EUX", "unknown_currency"),
+        ("1e3", "EUR", "invalid_amount"),
+    ],
+)
+def test_explain_says_when_rules_are_never_asked(value, currency, code):
+    """A payment that is refused before routing says so with its code."""
+    text = json.dumps(payment(1, amount={"value": value, "currency": currency}))
+    done = run("explain", "-", "--rules", RULES, stdin=text)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"refused before routing: {code}: ")
 
 
 def test_simulate_counts_every_payment(traffic):

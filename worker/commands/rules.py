@@ -28,6 +28,7 @@ def check(
         bool, typer.Option("--notes", help="Show every note, also where order decides between rules.")
     ] = False,
     no_lint: Annotated[bool, typer.Option("--no-lint", help="Only errors, no warnings and notes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All findings as JSON.")] = False,
 ) -> None:
     """Say what is wrong in rule files by line, and what is hardly meant, with a payment that shows it.
 
@@ -39,6 +40,9 @@ def check(
     table = rules.table
     findings = [] if no_lint else lint(table)
     warnings = [one for one in findings if one.severity is Severity.WARNING]
+    if as_json:
+        _write_json(rules, findings)
+        raise typer.Exit(1 if warnings else 0)
     shown = [one for one in findings if notes or one.code != "overlap"]
     for finding in shown:
         sys.stdout.write(f"{_shown(rules, finding)}\n\n")
@@ -52,6 +56,31 @@ def check(
     sys.stdout.write(f"{_verdict(len(warnings))}: {counts}; version {table.version}\n")
     if warnings:
         raise typer.Exit(1)
+
+
+def _write_json(rules: "LoadedRules", findings: "list[Finding]") -> None:
+    import orjson
+
+    from worker.routing.problems import Problem
+    from worker.routing.source import locate
+
+    listed = []
+    for one in findings:
+        mark = locate(rules.root, Problem(one.path, one.message))
+        witness = one.witness and {"payment": one.witness.payment, "now": one.witness.now.isoformat()}
+        listed.append(
+            {
+                "severity": one.severity.value,
+                "code": one.code,
+                "file": mark.file.name,
+                "line": mark.line + 1,
+                "column": mark.column + 1,
+                "message": one.message,
+                "witness": witness,
+            }
+        )
+    result = {"rules_version": rules.table.version, "findings": listed}
+    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def _verdict(warnings: int) -> str:

@@ -27,16 +27,19 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
 ) -> None:
     """Say why a payment goes where it goes: rules tried, what failed, who was skipped, what it costs."""
-    from worker.errors import WorkerError
+    from worker.errors import AmountNotPositive, WorkerError
+    from worker.money import parse_units
     from worker.routing.explain import explain as explain_payment
 
     table = loaded(rules, overlay).table
     parsed = _read(payment)
     try:
         table.currencies.lookup(parsed.amount.currency)
+        if parse_units(parsed.amount.value)[0] <= 0:
+            raise AmountNotPositive(f"amount {parsed.amount.value}: payments are of more than nothing")
         found = explain_payment(table, parsed, moment(now))
     except WorkerError as error:
-        raise fail(f"{error.code}: {error}") from None
+        raise fail(f"refused before routing: {error.code}: {error}") from None
     if as_json:
         import orjson
 
