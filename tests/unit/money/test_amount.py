@@ -174,6 +174,15 @@ def test_both_ends_of_64_bits_are_amounts() -> None:
     assert Amount(MIN_UNITS, 2, EUR).units == MIN_UNITS
 
 
+def test_an_overflow_is_shown_at_its_scale() -> None:
+    """The refused amount is written as an amount."""
+    with pytest.raises(AmountOverflow) as caught:
+        Amount(MAX_UNITS + 1, 2, EUR)
+    assert str(caught.value) == (
+        "amount 92233720368547758.08 does not fit in 64 bits: at 2 decimals 92233720368547758.07 is the most"
+    )
+
+
 @pytest.mark.parametrize(
     "compute",
     [

@@ -105,6 +105,30 @@ def test_the_integer_path_gives_the_same_units() -> None:
     assert (compiled.names, compiled.currency, compiled.schedule) == (("processing", "vat"), EUR, CARD)
 
 
+def test_the_careful_path_takes_the_ordinary_case_too() -> None:
+    """Interpreted, the same steps give the same units, at every bound of items and amount."""
+    careful = CARD.compile(EUR).charge_carefully
+    assert careful(1234, 2) == (1234, 1155, 2, (66, 13))
+    assert careful(60, 2) == (60, 0, 2, (50, 10))
+    assert careful(100_000, 2, 0) == careful(100_000, 2, 1_000_000) == (100_000, 96_484, 2, (2930, 586))
+    assert PER_CENT.compile(EUR).charge_carefully(900, 2) == (900, 899, 2, (1,))
+    for items in (-1, 1_000_001, True, 1.0):
+        with pytest.raises(InvalidAmount):
+            careful(1234, 2, items)
+
+
+def test_the_ordinary_case_does_not_need_the_careful_path() -> None:
+    """An amount at the exponent that affords its fees is charged by the straight line alone."""
+
+    def refuse(_numerator: int, _denominator: int) -> int:
+        raise AssertionError
+
+    compiled = replace(CARD.compile(EUR), divide=refuse)
+    assert compiled.charge_units(1234, 2) == (1234, 1155, 2, (66, 13))
+    with pytest.raises(AssertionError):
+        compiled.charge_units(12340, 3)
+
+
 def test_exclusive_fees_are_added_on_top() -> None:
     """The net is what was asked for, the gross what the payer pays, even when fees are the larger part."""
     schedule = replace(CARD, mode=FeeMode.EXCLUSIVE)
@@ -409,6 +433,8 @@ def test_the_trail_says_when_a_limit_decided() -> None:
     """A fee at its minimum or maximum was not rounded, and is labelled so."""
     schedule = FeeSchedule("x", (FeeComponent("fee", (share("2.9"),), eur("0.10"), eur("1.00")),))
     compiled = schedule.compile(EUR)
+    exactly = FeeSchedule("x", (FeeComponent("fee", (share("10"),), eur("0.10"), eur("0.20")),)).compile(EUR)
+    assert [exactly.explain(Amount.parse(text, EUR)).trail[0].label for text in ("1", "2")] == ["fee", "fee"]
     labels = {
         text: (step.label, step.exact, step.rounded)
         for text in ("1", "3.45", "10", "34.49", "1000")

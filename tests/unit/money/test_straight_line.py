@@ -97,6 +97,14 @@ def test_exclusive_fees_are_added_while_they_fit() -> None:
     assert charge(MAX_UNITS - 4, 2) is CAREFUL
 
 
+def test_half_even_is_written_out_and_other_modes_are_called() -> None:
+    """The commonest mode costs no call, and a traceback says where it comes from."""
+    written, called = line(PERCENT_AND_FIXED), line(PERCENT_AND_FIXED, mode=Rounding.UP)
+    assert "divide" not in written.__code__.co_names
+    assert "divide" in called.__code__.co_names
+    assert written.__code__.co_filename == "<fee schedule>"
+
+
 def test_no_steps_charge_nothing() -> None:
     """A schedule without fees is a line too, and so is a tax on nothing."""
     assert line()(5, 2) == (5, 5, 2, ())

@@ -25,6 +25,8 @@ STEP = RoundingStep("processing", 1_2345, 100, Rounding.HALF_EVEN, 123, 2, "EUR"
         (1, 25, "0.04"),
         (100, 1, "100"),
         (1, 6, "1/6"),
+        (1, 5**40, f"0.{2**40:040d}"),
+        (1, 2**40, f"0.{5**40:040d}"),
     ],
 )
 def test_fractions_are_exact_text(numerator: int, denominator: int, text: str) -> None:
