@@ -1,0 +1,110 @@
+"""Whole messages through both lanes: large bodies over small frames, headers of every type."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from pamqp import commands
+
+from tests.support.lane_rig import LANES, SOON, LaneRig, lane_rig
+from tests.support.producer import publish_raw, raw_headers
+from worker.amqp.lane import CONFIRMED, Outgoing, Refused
+from worker.local_broker import LocalBroker
+
+SMALLEST_FRAME = 4096
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def small_frames() -> Iterator[LocalBroker]:
+    """A node that negotiates the smallest frames AMQP allows."""
+    with LocalBroker(extra_config={"frame_max": str(SMALLEST_FRAME)}) as node:
+        yield node
+
+
+@pytest.fixture
+async def rig(small_frames: LocalBroker, prefix: str) -> AsyncIterator[LaneRig]:
+    """Queues on that node."""
+    async with lane_rig(small_frames.url, prefix) as made:
+        yield made
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("size", [4088, 4089, 64 * 1024, 8 * MIB])
+async def test_large_bodies_over_small_frames(rig: LaneRig, lane: str, size: int) -> None:
+    """A body of up to 2,050 frames comes in and goes out byte-identical, and its neighbour unharmed."""
+    body = (bytes(range(251)) * (size // 251 + 1))[:size]
+    await rig.put(body, b"neighbour")
+    opened = await rig.open(lane)
+    taken: list[Any] = []
+    async with asyncio.timeout(2 * SOON):
+        while len(taken) < 2:
+            taken += await opened.take(2)
+        assert sorted(map(len, (delivery.body for delivery in taken))) == sorted((size, len(b"neighbour")))
+        outcomes = await opened.send(rig.outgoing(delivery.body for delivery in taken))
+    assert outcomes == [CONFIRMED, CONFIRMED]
+    await opened.settle(delivery.tag for delivery in taken)
+    await opened.close()
+    assert sorted(await rig.arrived()) == sorted((body, b"neighbour"))
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_headers_beyond_a_small_frame_are_refused_not_sent(rig: LaneRig, lane: str) -> None:
+    """What the broker would answer by closing the connection is refused before, and the lane goes on."""
+    opened = await rig.open(lane)
+    batch = rig.outgoing([b"small", b"large"])
+    batch[1].properties.headers = {"note": "x" * SMALLEST_FRAME}
+    stored, refused = await opened.send(batch)
+    assert stored is CONFIRMED
+    assert isinstance(refused, Refused)
+    assert refused.code == "malformed_properties"
+    assert await opened.send(rig.outgoing([b"after"])) == [CONFIRMED]
+    await opened.close()
+    assert await rig.arrived() == [b"small", b"after"]
+
+
+EVERY_TYPE = (
+    (b"boolean", b"t\x01"),
+    (b"int8", b"b\x80"),
+    (b"int16", b"s\x80\x00"),
+    (b"int32", b"I\x80\x00\x00\x00"),
+    (b"uint32", b"i\xff\xff\xff\xff"),
+    (b"int64", b"l\x80\x00\x00\x00\x00\x00\x00\x00"),
+    (b"float", b"f\x3f\x80\x00\x00"),
+    (b"double", b"d\x3f\xb9\x99\x99\x99\x99\x99\x9a"),
+    (b"decimal", b"D\x02\x00\x00\x04\xd2"),
+    (b"text", b"S\x00\x00\x00\x06Gr\xc3\xbc\xc3\x9f"),
+    (b"bytes", b"x\x00\x00\x00\x03\x00\xff\xfe"),
+    (b"time", b"T\x00\x00\x00\x00\x69\x25\x00\x00"),
+    (b"void", b"V"),
+    (b"array", b"A\x00\x00\x00\x08I\x00\x00\x00\x01t\x00V"),
+    (b"table", b"F\x00\x00\x00\x0c\x05innerS\x00\x00\x00\x01x"),
+)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_headers_of_every_type_in_and_out(rig: LaneRig, lane: str) -> None:
+    """Headers of each type that RabbitMQ knows are sent on, and read at the far end as they went in."""
+    raw = raw_headers(*EVERY_TYPE)
+    await asyncio.to_thread(publish_raw, rig.url, rig.source, b"first", raw)
+    before = await rig.get(rig.source)
+    assert before is not None
+    await asyncio.to_thread(publish_raw, rig.url, rig.source, b"second", raw)
+    opened = await rig.open(lane)
+    async with asyncio.timeout(SOON):
+        (delivery,) = await opened.take(1)
+        properties = delivery.properties
+        properties.message_id = "m"
+        assert await opened.send([Outgoing(rig.target, "key", delivery.body, properties)]) == [CONFIRMED]
+    await opened.settle([delivery.tag])
+    await opened.close()
+    after = await rig.get(rig.target)
+    assert after is not None
+    assert _headers(after.header.properties) == _headers(before.header.properties)
+    assert _headers(after.header.properties).keys() >= {name.decode() for name, _ in EVERY_TYPE}
+
+
+def _headers(properties: Any) -> dict[str, Any]:
+    assert isinstance(properties, commands.Basic.Properties)
+    return {name: (type(value), value) for name, value in (properties.headers or {}).items()}

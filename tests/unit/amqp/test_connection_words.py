@@ -1,0 +1,38 @@
+"""What people read about connections that do not open or do not last."""
+
+import asyncio
+import ssl
+
+import pytest
+from aiormq.exceptions import AMQPConnectionError, ConnectionClosed
+from yarl import URL
+
+from worker.amqp.connection import Broker, _explain, explain_closing
+from worker.errors import BrokerUnavailable
+
+BROKER = Broker(URL("amqps://user:secret@broker.example:5671/"), 10, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (None, "closed on our side"),
+        (asyncio.CancelledError(), "the broker was silent"),
+        (ConnectionClosed(320, "CONNECTION_FORCED - maintenance"), "maintenance"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_a_closing_has_words(cause: BaseException | None, words: str) -> None:
+    """No cause leaves an empty sentence behind."""
+    assert words in explain_closing(cause)
+
+
+def test_a_tls_error_that_aiormq_has_wrapped_is_named() -> None:
+    """Both lanes tell TLS from a broker that is not there, and neither tells the password."""
+    wrapped = AMQPConnectionError("certificate verify failed")
+    wrapped.__cause__ = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    explained = _explain(wrapped, BROKER)
+    assert isinstance(explained, BrokerUnavailable)
+    assert "no TLS connection to amqps://user@broker.example:5671/" in str(explained)
+    assert "cafile=" in str(explained)
+    assert "secret" not in str(explained)
