@@ -200,6 +200,18 @@ class HeldForReview(PermanentError):
     code = "held"
 
 
+class PaymentExpired(PermanentError):
+    """The payment is older than its route allows; no processor may have it any more."""
+
+    code = "expired"
+
+
+class PluginFailed(PermanentError):
+    """A plugin's answer is none that it may give; the text names the plugin and what was expected."""
+
+    code = "plugin_failed"
+
+
 class RetriesExhausted(PermanentError):
     """Every attempt ended in a transient failure; the dead letter lists each attempt's code."""
 
@@ -251,6 +263,16 @@ class StaleRate(TransientError):
     code = "stale_rate"
 
 
+class StepUnavailable(TransientError):
+    """A plugin raised, asks for another try, or is not to be had."""
+
+    code = "step_unavailable"
+
+
+class StepOverran(StepUnavailable):
+    """A plugin did not answer within its deadline: it has had its time, and is asked again after a delay."""
+
+
 # --- configuration ---------------------------------------------------------------------------------------
 
 
@@ -264,6 +286,12 @@ class InvalidRules(ConfigurationError):
     """The rule files are broken; the text lists every position."""
 
     code = "invalid_rules"
+
+
+class UnknownPlugin(ConfigurationError):
+    """The settings allow a plugin that no installed distribution offers."""
+
+    code = "unknown_plugin"
 
 
 class InvalidMoneyRule(ConfigurationError):

@@ -13,6 +13,7 @@ from typing import NamedTuple, assert_never
 from worker.codec import Decoded
 from worker.errors import AmountNotPositive, HeldForReview, NoRoute, RejectedByRule
 from worker.money import CompiledSchedule, Currency, format_units, parse_units
+from worker.money.settled import not_settleable
 from worker.money.text import POWERS
 from worker.routing import Held, Processor, Rejected, Routed, RuleTable
 
@@ -67,6 +68,8 @@ class Planner:
         """
         payment = decoded.payment
         currency = self.table.currencies.lookup(payment.amount.currency)
+        if not currency.settleable:
+            raise not_settleable(currency)
         units, scale = parse_units(payment.amount.value)
         if units <= 0:
             raise AmountNotPositive(f"amount {payment.amount.value} {currency.code} is not more than zero")

@@ -12,8 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from typing import Final
@@ -33,7 +35,7 @@ EXIT_CONFIGURATION: Final = 2
 EXIT_INVARIANT: Final = 3
 EXIT_CRASH_LOOP: Final = 4
 CRASHES_PER_MINUTE: Final = 5
-TRACE_FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 5.0
 
 
 def run_process(settings: Settings, loaded: LoadedRules) -> int:
@@ -68,9 +70,18 @@ async def _work(settings: Settings, loaded: LoadedRules) -> int:
         return EXIT_INVARIANT
     finally:
         watching.cancel()
-        end_metrics()
-        tracer.shutdown(TRACE_FLUSH_SECONDS)
+        await _flush(end_metrics, tracer.shutdown)
     return 0
+
+
+async def _flush(*ends: Callable[[], object]) -> None:
+    """Export what is left, all at once and for at most a few seconds: the SDK's own timeouts do not hold."""
+    threads = [threading.Thread(target=end, daemon=True) for end in ends]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + FLUSH_SECONDS
+    for thread in threads:
+        await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
 
 
 def _tune_collector() -> None:
@@ -185,7 +196,7 @@ class Supervisor:
         """Ask every child to drain; kill those that outstay the deadline by far."""
         running = [child for child in self.children if child.exitcode is None]
         self._pass_on(signal.SIGTERM)
-        deadline = time.monotonic() + self.settings.drain_timeout + TRACE_FLUSH_SECONDS + 5
+        deadline = time.monotonic() + self.settings.drain_timeout + FLUSH_SECONDS + 5
         codes = []
         for child in running:
             await asyncio.to_thread(child.join, max(0.0, deadline - time.monotonic()))

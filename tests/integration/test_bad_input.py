@@ -175,7 +175,6 @@ def _is_readable(message: str) -> bool:
     return 20 <= len(message) <= 2000 and not hidden
 
 
-@pytest.mark.xfail(reason="the planner does not ask whether money settles in a currency")
 @pytest.mark.parametrize("currency", ["XAU", "XXX"])
 async def test_code_that_no_money_settles_in_is_dead_lettered(stage: Stage, currency: str) -> None:
     """Gold and "no currency" are listed by ISO 4217, but nobody can be paid in them."""

@@ -79,7 +79,6 @@ def test_wrong_password_is_refused_without_showing_it(rules: Path, broker: Local
     assert text.count("\n") == 1
 
 
-@pytest.mark.xfail(reason="the connection explains it as an unreachable broker, in the library's words")
 def test_virtual_host_that_is_not_there_is_refused(rules: Path, broker: LocalBroker) -> None:
     """A virtual host that does not exist is named as the cause."""
     done = run_command("run", "--rules", str(rules), "--amqp-url", f"{broker.url}nowhere")

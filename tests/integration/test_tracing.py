@@ -36,7 +36,7 @@ async def traced(stage: Stage, collector: Collector, monkeypatch: pytest.MonkeyP
         async with stage.working():
             yield
     finally:
-        stage.tracer.shutdown(10)
+        stage.tracer.shutdown()
 
 
 async def test_payment_has_a_process_and_a_send_span_in_the_producers_trace(

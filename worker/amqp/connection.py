@@ -1,6 +1,7 @@
 """Opening connections: aio-pika connects, authenticates and keeps the heartbeat; errors are for people."""
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from aiormq.exceptions import (
     AMQPError,
     AuthenticationError,
     ConnectionNotAllowed,
+    InvalidFrameError,
     ProbableAuthenticationError,
     PublishError,
 )
@@ -120,8 +122,10 @@ def quiet_libraries() -> None:
 def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return AccessRefused(f"{broker.address} refuses the user or the password; check the AMQP URL")
-    if isinstance(error, ConnectionNotAllowed):
-        return AccessRefused(f"{broker.address} refuses the virtual host: {error}")
+    if isinstance(error, ConnectionNotAllowed) or _closed_instead_of_opened(error):
+        return AccessRefused(
+            f"{broker.address} refuses the virtual host: it does not exist, or the user may not use it"
+        )
     if (refused := _tls_error(error)) is not None:
         return BrokerUnavailable(
             f"no TLS connection to {broker.address}: {refused}; `cafile=` in the AMQP URL names the"
@@ -146,7 +150,13 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
     return error
 
 
+def _closed_instead_of_opened(error: BaseException) -> bool:
+    """Whether the broker answered Connection.Open with a close, which aiormq tells in its text only."""
+    text = str(error)
+    return isinstance(error, InvalidFrameError) and "Connection.OpenOk" in text and "Connection.Close" in text
+
+
 def _cause(error: BaseException) -> str:
-    if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
+    if isinstance(error, ConnectionRefusedError) or error.args[:1] == (errno.ECONNREFUSED,):
         return "connection refused"
     return str(error) or type(error).__name__

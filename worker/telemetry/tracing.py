@@ -50,8 +50,8 @@ class Tracer(Protocol):
     def receive(self, headers: Mapping[str, Any], attributes: Describe) -> PaymentTrace:
         """Begin with a delivery's headers; ``attributes`` are asked for only when a span is recorded."""
 
-    def shutdown(self, timeout_seconds: float) -> None:
-        """Export what is left, for at most this long."""
+    def shutdown(self) -> None:
+        """Export what is left, however long that takes, and end."""
 
 
 class PassedTrace:
@@ -90,7 +90,7 @@ class PassingTracer:
         """See ``Tracer``."""
         return PassedTrace(headers.get("traceparent"))
 
-    def shutdown(self, timeout_seconds: float) -> None:
+    def shutdown(self) -> None:
         """See ``Tracer``."""
 
 
@@ -166,13 +166,9 @@ class RecordingTracer:
             )
         return RecordedTrace(self._tracer, span)
 
-    def shutdown(self, timeout_seconds: float) -> None:
-        """See ``Tracer``. The SDK's own flush does not keep its timeout, so a thread does it."""
-        import threading
-
-        thread = threading.Thread(target=self._provider.shutdown, daemon=True)
-        thread.start()
-        thread.join(timeout_seconds)
+    def shutdown(self) -> None:
+        """See ``Tracer``."""
+        self._provider.shutdown()
 
 
 def _new_traceparent() -> str:
