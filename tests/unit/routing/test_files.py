@@ -100,6 +100,13 @@ def test_an_overlay_changes_what_it_names(write, pay, now):
     assert table.route(pay(type="wallet"), now).reason == "quiet"
 
 
+def test_an_overlay_replaces_conditions_whole(write, pay, now):
+    """Half of the old conditions and half of the new ones would mean neither."""
+    over = write("version: 1\nrules: [{name: cards, when: {country: DE}}]\n", "staging.yaml")
+    table = load_rules([write(BASE)], [over])
+    assert table.route(pay(type="wallet", country="DE"), now).rule == "cards"
+
+
 def test_an_overlay_names_rules_that_exist(write):
     """A typo in an overlay's rule does not add a rule."""
     over = write("version: 1\nrules: [{name: card, enabled: false}]\n", "staging.yaml")

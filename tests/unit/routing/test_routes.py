@@ -171,6 +171,45 @@ def test_least_cost_skips_whom_it_cannot_price(table_of, pay, now):
     assert "no price in USD" in decision.skipped[0].reason
 
 
+def test_a_cost_may_be_more_than_the_payment(table_of, pay, now):
+    """What a processor charges comes on top, so that a small payment can still be sent and compared."""
+    dear = {"cost": {"components": [{"name": "c", "fixed": {"EUR": "1.00"}}]}}
+    cheap = {"cost": {"components": [{"name": "c", "fixed": {"EUR": "0.90"}}]}}
+    table = table_of(
+        {"name": "l", "when": {}, "route": {"least_cost": ["p", "q"]}}, processors={"p": dear, "q": cheap}
+    )
+    assert names(table.route(pay("0.50 EUR"), now)) == ["q", "p"]
+
+
+def test_a_schedule_for_some_currencies_only(table_of, pay, now):
+    """A schedule that names its currencies is unknown in others, although a percentage would do."""
+    schedule = {"currencies": ["EUR"], "components": [{"name": "f", "percent": "1"}]}
+    table = table_of({"name": "a", "when": {}, "route": {"to": "p", "fees": "f"}}, fees={"f": schedule})
+    assert isinstance(table.route(pay("5 EUR"), now), Routed)
+    decision = table.route(pay("5 USD"), now)
+    assert decision.reason == "rule a: fee schedule f is for EUR, not USD"
+
+
+def test_every_word_of_a_schedule_is_heard(table_of, pay, now):
+    """Tiers, items, bases, taxes, rounding, mode and clamping reach the money engine."""
+    schedule = {
+        "mode": "exclusive",
+        "rounding": "up",
+        "components": [
+            {"name": "tiers", "graduated": [{"up_to": {"EUR": "10"}, "percent": "10"}, {"percent": "1"}]},
+            {"name": "volume", "volume": [{"up_to": {"EUR": "10"}, "percent": "9"}, {"percent": "2"}]},
+            {"name": "items", "per_item": {"EUR": "0.05"}},
+            {"name": "left", "percent": "10", "base": "remaining"},
+            {"name": "vat", "tax": "19", "of": ["items"]},
+        ],
+    }
+    table = table_of({"name": "a", "when": {}, "route": {"to": "p", "fees": "f"}}, fees={"f": schedule})
+    gross, net, scale, fees = table.route(pay("20.01 EUR"), now).fees.charge_units(2001, 2)
+    # 1.00 + 0.1001 up; 2 % of 20.01 up; one item; 10 % of what is left of 20.01; 19 % of 0.05 up
+    assert fees == (111, 41, 5, 185, 1)
+    assert (gross, net, scale) == (2001 + sum(fees), 2001, 2)
+
+
 def test_fees_are_compiled_for_the_currency(table_of, pay, now):
     """The decision carries the schedule as arithmetic in the payment's currency."""
     table = table_of({"name": "a", "when": {}, "route": {"to": "p", "fees": "cards"}}, fees={"cards": CARDS})
@@ -202,6 +241,20 @@ def test_route_defaults_fill_what_a_route_leaves_open(table_of, pay, now):
     assert one.fees is not None
     assert other.fees is None
     assert [share.account for share in other.settings.accounts] == ["all"]
+
+
+def test_every_setting_has_a_default_and_can_be_said(table_of, pay, now):
+    """Settlement currency, priority and expiry come from the route, else from the defaults, zero included."""
+    defaults = {"settlement_currency": "EUR", "priority": 3, "expires_after_seconds": 60}
+    own = {"settlement_currency": "USD", "priority": 0, "expires_after_seconds": 5}
+    table = table_of(
+        {"name": "a", "when": {"type": "card"}, "route": {"to": "p", **own}},
+        {"name": "b", "when": {}, "route": {"to": "p"}},
+        route_defaults=defaults,
+    )
+    for payment, expected in ((pay(), own), (pay(type="wallet"), defaults)):
+        settings = table.route(payment, now).settings
+        assert {key: getattr(settings, key) for key in expected} == expected
 
 
 def test_units_of_ones_own(table_of, pay, now):
