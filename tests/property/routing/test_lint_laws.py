@@ -12,9 +12,6 @@ from worker.routing import DEFAULT_RULE, compile_rules
 from worker.routing.checks import compile_check
 from worker.routing.fields import amount_units
 from worker.routing.lint import lint
-from worker.routing.names import Names
-from worker.routing.parse import read_when
-from worker.routing.problems import Problems
 from worker.routing.region import Space
 from worker.routing.sides import Span, Values
 
@@ -143,13 +140,10 @@ def inside(box, one: Payment) -> bool:
 @given(conditions, conditions)
 def test_boxes_hold_exactly_the_payments(one, other):
     """A payment is in a condition's boxes when it holds, and in a difference when it holds alone."""
-    names = Names(
-        {},
-        compile_rules(RuleDocument.model_validate({"version": 1, "default": {"hold": "x"}}), "v").currencies,
-        Problems(),
-    )
     space = Space.of(["EUR", "USD", "JPY"])
-    first, second = read_when(one, (), names), read_when(other, (), names)
+    rules = [{"name": f"r{i}", "when": when, "route": {"hold": "x"}} for i, when in enumerate((one, other))]
+    document = RuleDocument.model_validate({"version": 1, "rules": rules, "default": {"hold": "x"}})
+    first, second, _ = (rule.condition for rule in compile_rules(document, "v").rules)
     boxes, others = space.boxes(first), space.boxes(second)
     left = space.left(boxes, others, 10_000)
     for payment_ in WORLD[::7]:
