@@ -335,8 +335,7 @@ def report(
     lines = [
         "# The money engine, measured",
         "",
-        f"`python -m benchmarks.money`, CPython {platform.python_version()}, one run, medians of rounds, "
-        + "processor time.",
+        f"`python -m benchmarks.money`, CPython {platform.python_version()}: one run, medians, processor time.",
         "",
         "A whole plan: parse, 2.9 % plus 0.30 with a minimum, tax on it, split in three, format seven sums.",
         "",
