@@ -335,9 +335,9 @@ def report(
     lines = [
         "# The money engine, measured",
         "",
-        f"`python -m benchmarks.money`, CPython {platform.python_version()}: one run, medians, processor time.",
+        f"`python -m benchmarks.money`, CPython {platform.python_version()}: one run, processor time.",
         "",
-        "A whole plan: parse, 2.9 % plus 0.30 with a minimum, tax on it, split in three, format seven sums.",
+        "A whole plan, medians: parse, 2.9 % plus 0.30 with a minimum, tax, split in three, format seven sums.",
         "",
         "| plan in | microseconds | to the worker's | goal for the worker | |",
         "| --- | ---: | ---: | --- | --- |",
