@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.payment import Amount, Payment
+from schemas.payment import Amount, Payment, Rfc3339
 
 
 class Fee(BaseModel):
@@ -14,6 +14,38 @@ class Fee(BaseModel):
 
     name: str
     amount: Amount
+
+
+class AccountAmount(BaseModel):
+    """One account's part of the net."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    account: str
+    amount: Amount
+
+
+class Settlement(BaseModel):
+    """The currency in which the route wants the payment settled.
+
+    Where the rules have exchange rates and it is not the payment's own currency, ``amount`` is the net
+    converted: net times ``rate`` equals ``amount`` plus ``remainder``, exactly.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    currency: str
+    amount: Amount | None = None
+    rate: Annotated[
+        str | None,
+        Field(examples=["1.0812", "10/3"], description="exact: a decimal, or a fraction where none ends"),
+    ] = None
+    source: Annotated[str | None, Field(description="who published the rate")] = None
+    as_of: Annotated[Rfc3339 | None, Field(description="when it was published")] = None
+    rounding: Annotated[str | None, Field(description="how the amount was rounded, once")] = None
+    remainder: Annotated[
+        str | None, Field(description="what rounding left over, exact, in the settlement currency")
+    ] = None
 
 
 class Dispatch(Payment):
@@ -34,6 +66,17 @@ class Dispatch(Payment):
     gross: Amount
     fees: list[Fee]
     net: Amount
+    expires_at: Annotated[
+        Rfc3339 | None, Field(description="a processor that has not begun by then must not begin")
+    ] = None
+    accounts: Annotated[
+        list[AccountAmount] | None, Field(description="how the net is divided; the parts sum to it, exactly")
+    ] = None
+    settlement: Settlement | None = None
+    enrichment: Annotated[
+        dict[str, str | int | bool] | None,
+        Field(description="what plugins added before routing, by STEP.KEY", examples=[{"risk.score": 12}]),
+    ] = None
 
 
 DISPATCH_ONLY_FIELDS = frozenset(Dispatch.model_fields) - frozenset(Payment.model_fields)

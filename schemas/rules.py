@@ -91,15 +91,27 @@ class FeeComponent(Strict):
 RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
 
 
+PluginUse = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], dict[str, Any]],
+    Field(
+        min_length=1,
+        max_length=1,
+        examples=[{"night_surcharge": {"percent": "1"}}],
+        description="the name of an allowed plugin, with its arguments: {name: {argument: value}}",
+    ),
+]
+
+
 class FeeScheduleSpec(Strict):
-    """A named fee schedule; its components apply in the order written."""
+    """A named fee schedule: components that apply in the order written, or a plugin that says the fees."""
 
     description: str | None = None
     mode: Literal["inclusive", "exclusive"] = "inclusive"
     rounding: RoundingName = "half_even"
     when_fee_exceeds: Literal["error", "clamp"] = "error"
     currencies: list[CurrencyRef] | None = None
-    components: Annotated[list[FeeComponent], Field(min_length=1)]
+    components: Annotated[list[FeeComponent], Field(min_length=1)] | None = None
+    plugin: PluginUse | None = Field(default=None, description="instead of components")
 
 
 class Health(Strict):
@@ -259,6 +271,12 @@ def _when_schema() -> dict[str, Any]:
             "created_at": _operators({"type": "string", "format": "date-time"}),
             "amount": _operators({"type": "string", "description": "such as '10' or '10.00 EUR'"}),
             "time": {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]},
+            "plugin": {
+                "type": "object",
+                "description": "predicate plugins that all hold: {name: {argument: value}}",
+                "additionalProperties": {"type": "object"},
+                "minProperties": 1,
+            },
             "all": {**many, "description": "every one of these holds"},
             "any": {**many, "description": "at least one of these holds"},
             "not": {**again, "description": "these do not all hold"},
@@ -280,6 +298,25 @@ class RuleSpec(Strict):
     route: Route
 
 
+class StepSpec(Strict):
+    """A plugin that looks at payments before the rules: it lets them pass, adds to them, or stops them."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["sanctions"])]
+    description: str | None = None
+    enabled: bool = True
+    when: When = Field(default=When({}), description="which payments it looks at; all if absent")
+    plugin: PluginUse
+
+
+class RatesSpec(Strict):
+    """Where exchange rates come from, for routes with a ``settlement_currency`` other than the payment's."""
+
+    plugin: PluginUse
+    max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 86_400
+    markup_basis_points: Annotated[int, Field(ge=0, le=9_999)] = 0
+    rounding: RoundingName = "half_even"
+
+
 class UnitSpec(Strict):
     """A unit that ISO 4217 does not list, such as in-game coins."""
 
@@ -298,6 +335,8 @@ class RuleDocument(Strict):
     groups: dict[GroupName, Annotated[list[Scalar], Field(min_length=1)]] = Field(default_factory=dict)
     processors: dict[Name, ProcessorSpec] = Field(default_factory=dict)
     fees: dict[Name, FeeScheduleSpec] = Field(default_factory=dict)
+    rates: RatesSpec | None = None
+    steps: list[StepSpec] = Field(default_factory=list, description="plugins asked before the rules")
     route_defaults: RouteSettings | None = None
     rules: list[RuleSpec] = Field(default_factory=list)
     default: Route

@@ -152,6 +152,7 @@ class Envelopes:
             Properties(
                 content_type="application/json",
                 headers=headers,
+                priority=dispatch.priority,
                 message_id=self.next_message_id(),
                 correlation_id=payment_id,
                 timestamp=int(now.timestamp()),

@@ -1,21 +1,39 @@
 """From a payment to what is sent for it: amount, route, fees, and the dispatch's bytes. Pure.
 
-``plan`` is a function of the payment, the rule table and the time alone, and a dispatch is a function of the
-plan alone. Planned again after a crash, under the same rules, a payment gives the same bytes.
+``plan`` is a function of the payment, the rule table, the time and what plugins answered, and a dispatch is a
+function of the plan alone. Planned again after a crash, under the same rules and with the same answers, a
+payment gives the same bytes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, assert_never
 
+from schemas.payment import Payment
 from worker.codec import Decoded
+from worker.dispatch_members import (
+    account_member,
+    charge,
+    enrichment_member,
+    expiry_member,
+    settlement_member,
+)
 from worker.errors import AmountNotPositive, HeldForReview, NoRoute, RejectedByRule
-from worker.money import CompiledSchedule, Currency, format_units, parse_units
+from worker.money import Amount, parse_units
 from worker.money.settled import not_settleable
-from worker.money.text import POWERS
-from worker.routing import Held, Processor, Rejected, Routed, RuleTable
+from worker.routing import (
+    NO_ANSWERS,
+    NO_SETTINGS,
+    Answers,
+    Held,
+    Processor,
+    Rejected,
+    Routed,
+    RouteSettings,
+    RuleTable,
+)
 
 
 class Dispatch(NamedTuple):
@@ -26,6 +44,7 @@ class Dispatch(NamedTuple):
     exchange: str
     routing_key: str
     body: bytes
+    priority: int | None = None
 
 
 class Plan(NamedTuple):
@@ -36,8 +55,10 @@ class Plan(NamedTuple):
     rules_version: str
     candidates: tuple[Processor, ...]
     routing_key: str
-    money: bytes
+    added: bytes
+    """JSON members of the worker's own, those that every candidate gets."""
     members: bytes
+    priority: int | None = None
 
     def dispatch(self, candidate: int) -> Dispatch:
         """Return the dispatch for the candidate with this index (0 is the route's first)."""
@@ -49,8 +70,8 @@ class Plan(NamedTuple):
             f'{{"dispatch_id":"{dispatch_id}","processor":"{name}","attempt":{candidate + 1},'
             f'"rule":"{self.rule}","rules_version":"{self.rules_version}"'
         )
-        body = b"%b,%b,%b}" % (decided.encode(), self.money, self.members)
-        return Dispatch(dispatch_id, name, processor.exchange, self.routing_key, body)
+        body = b"%b,%b,%b}" % (decided.encode(), self.added, self.members)
+        return Dispatch(dispatch_id, name, processor.exchange, self.routing_key, body, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +80,26 @@ class Planner:
 
     table: RuleTable
 
-    def plan(self, decoded: Decoded, now: datetime) -> Plan:
+    def plan(self, decoded: Decoded, now: datetime, answers: Answers = NO_ANSWERS) -> Plan:
         """Decide everything about a payment.
 
         Raises:
-            PermanentError: the amount, the currency or the rules leave no way for it.
+            PermanentError: the amount, the currency, the rules or a plugin leave no way for it.
+            TransientError: a step asks for another try, or an exchange rate is too old.
+            PluginNeeded: a plugin has a say that has not been asked yet.
             NotConserved: the fees do not add up, which is a bug.
         """
-        payment = decoded.payment
-        currency = self.table.currencies.lookup(payment.amount.currency)
+        payment, table = decoded.payment, self.table
+        currency = table.currencies.lookup(payment.amount.currency)
         if not currency.settleable:
             raise not_settleable(currency)
         units, scale = parse_units(payment.amount.value)
         if units <= 0:
             raise AmountNotPositive(f"amount {payment.amount.value} {currency.code} is not more than zero")
-        decision = self.table.route(payment, now)
+        more = ""
+        if table.steps:
+            payment, more = self._pass_steps(payment, now, answers)
+        decision = table.route(payment, now, answers)
         match decision:
             case Routed():
                 pass
@@ -85,39 +111,42 @@ class Planner:
                 raise HeldForReview(f"rule {decision.rule} holds it for a person: {decision.reason}")
             case _:
                 assert_never(decision)
+        charged = charge(payment, (units, scale), currency, decision.fees, answers)
+        settings = decision.settings
+        if settings is not NO_SETTINGS:
+            net = Amount(charged.net, charged.scale, currency)
+            more += "".join(f",{member}" for member in self._settings(settings, payment, net, now, answers))
         return Plan(
             payment_id=payment.payment_id,
             rule=decision.rule,
-            rules_version=self.table.version,
+            rules_version=table.version,
             candidates=decision.candidates,
             routing_key=f"{payment.type}.{currency.code.lower()}",
-            money=_money(units, scale, currency, decision.fees),
+            added=(charged.members + more).encode(),
             members=decoded.members,
+            priority=settings.priority,
         )
+
+    def _pass_steps(self, payment: Payment, now: datetime, answers: Answers) -> tuple[Payment, str]:
+        """Return the payment as the rules see it, and what steps added to it as a JSON member."""
+        passed = self.table.pass_steps(payment, now, answers)
+        if isinstance(passed, Rejected):
+            raise RejectedByRule(passed.code, f"{passed.rule}: {passed.reason}")
+        return passed.payment, f",{enrichment_member(passed.added)}" if passed.added else ""
+
+    def _settings(
+        self, settings: RouteSettings, payment: Payment, net: Amount, now: datetime, answers: Answers
+    ) -> Iterator[str]:
+        """Yield what a route says beside the processor, as JSON members."""
+        if settings.expires_after_seconds is not None:
+            yield expiry_member(payment, settings.expires_after_seconds, now)
+        if settings.accounts:
+            yield account_member(settings.accounts, net)
+        if settings.settlement_currency is not None:
+            into = self.table.currencies.lookup(settings.settlement_currency)
+            yield settlement_member(net, into, self.table.rates, now, answers)
 
 
 def make_dispatch_id(payment_id: str, processor: str) -> str:
     """Return the id of one payment's dispatch to one processor: 32 hex digits, the same for ever."""
     return blake2b(f"{payment_id}\0{processor}".encode(), digest_size=16, person=b"dispatch").hexdigest()
-
-
-def _money(units: int, scale: int, currency: Currency, schedule: CompiledSchedule | None) -> bytes:
-    """Write gross, fees and net as JSON members."""
-    exponent = currency.exponent
-    if schedule is None:
-        if scale < exponent:
-            units, scale = units * POWERS[exponent - scale], exponent
-        text = format_units(units, scale)
-        return (_money_template((), currency.code) % (text, text)).encode()
-    gross, net, scale, fees = schedule.charge_units(units, scale)
-    charged = [format_units(fee, exponent) for fee in fees]
-    template = _money_template(schedule.names, currency.code)
-    return (template % (format_units(gross, scale), *charged, format_units(net, scale))).encode()
-
-
-@lru_cache(maxsize=4096)
-def _money_template(fees: tuple[str, ...], code: str) -> str:
-    """Return the JSON members with a ``%s`` for each amount; names of fees and currencies need no escapes."""
-    amount = f'{{"value":"%s","currency":"{code}"}}'
-    items = ",".join(f'{{"name":"{name}","amount":{amount}}}' for name in fees)
-    return f'"gross":{amount},"fees":[{items}],"net":{amount}'

@@ -10,6 +10,7 @@ from worker.errors import InvalidAmount
 from worker.money import CompiledSchedule, parse_units
 from worker.routing.decision import Decision, Held, Rejected, Routed, RouteSettings, Skipped
 from worker.routing.fees import FeeBook
+from worker.routing.plugin_fees import PluginFees, PluginSchedule
 from worker.routing.processors import Processor
 
 MEMO_LIMIT = 4096
@@ -97,7 +98,7 @@ class Send:
     orders: tuple[tuple[Processor, ...], ...]
     ends: tuple[int, ...]
     cheapest: int
-    fees: FeeBook | None
+    fees: FeeBook | PluginFees | None
     settings: RouteSettings
     _memo: dict[Kind, _Plan] = field(default_factory=dict, compare=False, repr=False)
 
@@ -176,7 +177,7 @@ class Send:
             return Rejected(
                 self.rule, "no_route", f"rule {self.rule}: no processor accepts it ({reasons})", skipped
             )
-        fees: CompiledSchedule | None = None
+        fees: CompiledSchedule | PluginSchedule | None = None
         if self.fees is not None:
             fees = self.fees.in_currency(currency)
             if fees is None:

@@ -10,6 +10,7 @@ from worker.errors import WorkerError
 from worker.money import Charge
 from worker.routing.decision import Decision, Held, Rejected, Routed
 from worker.routing.explain import Explanation, explain
+from worker.routing.questions import Ask
 from worker.routing.table import RuleTable
 
 PLAIN: Mapping[str, Any] = {
@@ -31,10 +32,12 @@ def payment_of(written: Mapping[str, Any]) -> Payment:
     return Payment.model_validate(raw)
 
 
-def mismatches(table: RuleTable, payment: Payment, now: datetime, expect: Expectation) -> list[str]:
+def mismatches(
+    table: RuleTable, payment: Payment, now: datetime, expect: Expectation, ask: Ask | None = None
+) -> list[str]:
     """Return what differs from the expectation, each as one sentence; empty when the test passes."""
     try:
-        found = explain(table, payment, now)
+        found = explain(table, payment, now, ask)
     except WorkerError as error:
         return [f"the payment is refused before routing: {error.code}: {error}"]
     wanted = expect.model_dump(exclude_none=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any as Anything
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from schemas.payment import Payment
 from worker.routing import windows
@@ -16,19 +16,21 @@ from worker.routing.conditions import (
     Exists,
     Glob,
     Not,
+    Plugin,
     Prefix,
     Range,
     Suffix,
     Window,
 )
 from worker.routing.fields import getter, raw_getter
+from worker.routing.questions import PluginNeeded, Question, Use
 
 Check = Callable[[Payment, int, datetime], bool]
 """(payment, its amount in units of 10^-12, the time of routing) -> whether the condition holds."""
 
 
-def compile_check(condition: Condition) -> Check:  # noqa: C901, PLR0911 - one case for each condition
-    """Return a closure that tells whether the condition holds."""
+def compile_check(condition: Condition) -> Check:  # noqa: C901, PLR0911, PLR0912 - one case for each condition
+    """Return a closure that tells whether the condition holds; a plugin's raises ``PluginNeeded``."""
     match condition:
         case Among():
             return _among(condition)
@@ -47,6 +49,8 @@ def compile_check(condition: Condition) -> Check:  # noqa: C901, PLR0911 - one c
             return lambda payment, _amount, _now: read(payment) is not None
         case Window():
             return lambda _payment, _amount, now: windows.holds(condition, now)
+        case Plugin(use):
+            return _unanswered(use)
         case All(parts):
             return _all([compile_check(part) for part in parts])
         case Any(parts):
@@ -90,6 +94,13 @@ def in_bins(condition: Bins, text: str) -> bool:
         ):
             return True
     return False
+
+
+def _unanswered(use: Use) -> Check:
+    def check(payment: Payment, _amount: int, now: datetime) -> NoReturn:
+        raise PluginNeeded(Question(use, (), (payment, now)))
+
+    return check
 
 
 def _among(condition: Among) -> Check:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.payment import Payment
+from worker.routing.questions import Ask
 from worker.routing.simulate import Destination, Outcome, outcome_of
 from worker.routing.table import RuleTable
 
@@ -56,6 +57,7 @@ class Comparison:
     old: RuleTable
     new: RuleTable
     now: datetime
+    ask: Ask | None = None
     flows: dict[FlowKey, Flow] = field(default_factory=dict)
     payments: int = 0
     moved: int = 0
@@ -64,8 +66,8 @@ class Comparison:
     def add_all(self, payments: Iterable[Payment]) -> None:
         """Route payments by both tables and compare."""
         for payment in payments:
-            before = outcome_of(self.old, payment, self.now)
-            after = outcome_of(self.new, payment, self.now)
+            before = outcome_of(self.old, payment, self.now, self.ask)
+            after = outcome_of(self.new, payment, self.now, self.ask)
             self.payments += 1
             if before.destination != after.destination:
                 self.moved += 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import Enum
 
+from worker.routing.questions import Use
+
 MINUTES_PER_DAY = 24 * 60
 
 
@@ -117,6 +119,13 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Plugin:
+    """A predicate plugin says that the payment fits."""
+
+    use: Use
+
+
+@dataclass(frozen=True, slots=True)
 class All:
     """Every part holds; nothing to hold is true."""
 
@@ -137,7 +146,7 @@ class Not:
     part: "Condition"
 
 
-Condition = Among | Range | Prefix | Suffix | Glob | Bins | Exists | Window | All | Any | Not
+Condition = Among | Range | Prefix | Suffix | Glob | Bins | Exists | Window | Plugin | All | Any | Not
 ALWAYS = All(())
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from worker.money import CompiledSchedule
+from worker.routing.plugin_fees import PluginSchedule
 from worker.routing.processors import Processor
 
 
@@ -41,7 +42,7 @@ class Routed:
 
     rule: str
     candidates: tuple[Processor, ...]
-    fees: CompiledSchedule | None = field(repr=False)
+    fees: CompiledSchedule | PluginSchedule | None = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     settings: RouteSettings = NO_SETTINGS
 

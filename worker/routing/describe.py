@@ -13,6 +13,7 @@ from worker.routing.conditions import (
     Exists,
     Glob,
     Not,
+    Plugin,
     Prefix,
     Range,
     Suffix,
@@ -46,6 +47,9 @@ def describe(condition: Condition) -> str:  # noqa: C901, PLR0911, PLR0912 - one
             return f"{field} is there"
         case Window():
             return _window(condition)
+        case Plugin(use):
+            arguments = "" if use.arguments == "{}" else f" {use.arguments}"
+            return f"plugin {use.name}{arguments} says yes"
         case All((part,)) | Any((part,)):
             return describe(part)
         case All(parts):

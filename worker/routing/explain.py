@@ -1,14 +1,16 @@
 """Why a payment goes where it goes: each rule tried, what failed first, who was skipped, what it costs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any as Anything
 
 from schemas.payment import Payment
 from worker.errors import WorkerError
-from worker.money import Amount, Charge, format_units, parse_units
+from worker.money import Amount, Charge, CompiledSchedule, format_units, parse_units
 from worker.routing.actions import cost_of
-from worker.routing.checks import compile_check
+from worker.routing.answers import Scalar
+from worker.routing.asking import compile_asking
 from worker.routing.conditions import (
     All,
     Among,
@@ -18,15 +20,18 @@ from worker.routing.conditions import (
     Exists,
     Glob,
     Not,
+    Plugin,
     Prefix,
     Range,
     Suffix,
     Window,
 )
-from worker.routing.decision import Decision, Routed
+from worker.routing.decision import Decision, Rejected, Routed
 from worker.routing.describe import describe
 from worker.routing.fields import amount_units, raw_getter
+from worker.routing.plugin_fees import PluginSchedule
 from worker.routing.processors import Processor
+from worker.routing.questions import NO_ANSWERS, Answers, Ask, answered
 from worker.routing.table import RuleTable
 
 
@@ -66,15 +71,30 @@ class Explanation:
     charge: Charge | None
     charge_error: str | None
     costs: tuple[CandidateCost, ...]
+    steps: tuple[str, ...] = ()
+    added: Mapping[str, Scalar] = field(default_factory=dict)
+    """Steps that looked at the payment, and what they added to it."""
 
 
-def explain(table: RuleTable, payment: Payment, now: datetime) -> Explanation:
-    """Return why the table decides as it does; the decision is the one that ``route`` gives."""
+def explain(table: RuleTable, payment: Payment, now: datetime, ask: Ask | None = None) -> Explanation:
+    """Return why the table decides as it does; the decision is the one that ``route`` gives.
+
+    ``ask`` asks plugins. Without it ``PluginNeeded`` is raised where one decides; with it, whatever ``ask``
+    raises, and ``PluginFailed`` for an answer that is none.
+    """
+    return answered(lambda answers: _explain(table, payment, now, answers), ask)
+
+
+def _explain(table: RuleTable, payment: Payment, now: datetime, answers: Answers) -> Explanation:
+    passed = table.pass_steps(payment, now, answers)
+    if isinstance(passed, Rejected):
+        return Explanation(table.version, now, (), passed, f"{passed.rule} refuses it", None, None, ())
+    payment = passed.payment
     amount = amount_units(payment.amount.value)
     trials: list[Trial] = []
     decider = table.rules[-1]
     for rule in table.rules:
-        failure = first_failure(rule.condition, payment, amount, now)
+        failure = first_failure(rule.condition, payment, amount, now, answers)
         trials.append(Trial(rule.name, failure))
         if failure is None:
             decider = rule
@@ -87,12 +107,29 @@ def explain(table: RuleTable, payment: Payment, now: datetime) -> Explanation:
         costs = tuple(_cost(one, payment) for one in decision.candidates)
         if decision.fees is not None:
             try:
-                units, scale = parse_units(payment.amount.value)
-                charge = decision.fees.explain(Amount(units, scale, decision.fees.currency))
+                charge = _charge(decision.fees, payment, answers)
             except WorkerError as problem:
                 error = str(problem)
     conditions = describe(decider.condition)
-    return Explanation(table.version, now, tuple(trials), decision, conditions, charge, error, costs)
+    return Explanation(
+        table.version,
+        now,
+        tuple(trials),
+        decision,
+        conditions,
+        charge,
+        error,
+        costs,
+        passed.asked,
+        passed.added,
+    )
+
+
+def _charge(fees: CompiledSchedule | PluginSchedule, payment: Payment, answers: Answers) -> Charge:
+    units, scale = parse_units(payment.amount.value)
+    if isinstance(fees, PluginSchedule):
+        return fees.charge(payment, units, scale, answers)
+    return fees.explain(Amount(units, scale, fees.currency))
 
 
 def _cost(processor: Processor, payment: Payment) -> CandidateCost:
@@ -103,15 +140,17 @@ def _cost(processor: Processor, payment: Payment) -> CandidateCost:
     return CandidateCost(processor.name, None if unknown else format_units(minor, compiled.currency.exponent))
 
 
-def first_failure(condition: Condition, payment: Payment, amount: int, now: datetime) -> Failure | None:
+def first_failure(
+    condition: Condition, payment: Payment, amount: int, now: datetime, answers: Answers = NO_ANSWERS
+) -> Failure | None:
     """Return the first part of a condition that does not hold with the payment's own value, or None."""
     if isinstance(condition, All):
         for part in condition.parts:
-            failure = first_failure(part, payment, amount, now)
+            failure = first_failure(part, payment, amount, now, answers)
             if failure is not None:
                 return failure
         return None
-    if compile_check(condition)(payment, amount, now):
+    if compile_asking(condition)(payment, amount, now, answers):
         return None
     return Failure(describe(condition), actual(condition, payment, now))
 
@@ -122,6 +161,8 @@ def actual(condition: Condition, payment: Payment, now: datetime) -> str:
         case Window():
             local = now.astimezone(condition.zone)
             return f"it is {local:%a %Y-%m-%d %H:%M} in {condition.zone_name}"
+        case Plugin(use):
+            return f"plugin {use.name} says no"
         case Not(part):
             return actual(part, payment, now)
         case Any(parts) | All(parts):

@@ -72,7 +72,15 @@ def build_fee_book(
 ) -> FeeBook | None:
     """Return the schedule that a document describes, or None after reporting what is wrong with it."""
     before = len(names.problems.found)
-    components = [_component(part, (*path, "components", i), names) for i, part in enumerate(spec.components)]
+    if spec.plugin is not None:
+        names.problems.add_key(
+            (*path, "plugin"), "what a processor charges is no plugin's to say; write components"
+        )
+    elif spec.components is None:
+        names.problems.add(path, "`components` is missing, or a `plugin` that knows the fees")
+    components = [
+        _component(part, (*path, "components", i), names) for i, part in enumerate(spec.components or ())
+    ]
     currencies = _currencies(spec, path, names)
     if len(names.problems.found) > before:
         return None

@@ -7,9 +7,11 @@ from worker.routing.source import Diagnostic, Entry, Leaf, Listing, Node, Table
 
 SECTIONS = ("units", "groups", "processors", "fees")
 """Sections whose entries are united; an entry may stand in one file only."""
-SINGLE = ("route_defaults", "default")
+SINGLE = ("route_defaults", "rates", "default")
 """Sections that one file alone may hold."""
-WHOLE = frozenset({"when", "route", "default", "components", "split"})
+CHAINED = ("rules", "steps")
+"""Sections that follow one another."""
+WHOLE = frozenset({"when", "route", "default", "components", "split", "plugin", "steps"})
 """What an overlay replaces as a whole, because half of an old one and half of a new one means neither."""
 
 
@@ -27,7 +29,7 @@ def merge(files: Sequence[Table], problems: list[Diagnostic]) -> Table:
                 merged[key] = entry
             elif key in SECTIONS:
                 merged[key] = _united(key, earlier, entry, problems)
-            elif key == "rules":
+            elif key in CHAINED:
                 merged[key] = _chained(earlier, entry)
             elif key in SINGLE:
                 problems.append(Diagnostic(entry.key, f"`{key}` is already set in {earlier.key.place}"))

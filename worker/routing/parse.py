@@ -16,6 +16,7 @@ from worker.routing.conditions import (
     Exists,
     Glob,
     Not,
+    Plugin,
     Prefix,
     Range,
     Suffix,
@@ -24,9 +25,10 @@ from worker.routing.conditions import (
 from worker.routing.fields import NAMED_FIELDS, Kind, kind_of
 from worker.routing.names import Names
 from worker.routing.problems import Path, listing, nearest
+from worker.routing.uses import NoPlugins, Uses
 from worker.routing.windows import read_window
 
-GROUPING = ("all", "any", "not", "time")
+GROUPING = ("all", "any", "not", "time", "plugin")
 COMPARISONS = ("gt", "gte", "lt", "lte")
 TEXT_OPERATORS = ("eq", "ne", "in", "not_in", "prefix", "suffix", "glob", "bin", "exists")
 NUMBER_OPERATORS = ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between", "exists")
@@ -40,25 +42,30 @@ BIN_TEXT = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 NEVER = Any(())
 
 
-def read_when(value: object, path: Path, names: Names) -> Condition:
+def read_when(value: object, path: Path, names: Names, uses: Uses | None = None) -> Condition:
     """Return the condition that a ``when:`` mapping describes; problems are collected in ``names``."""
+    uses = uses or Uses(NoPlugins(), names.problems)
     if not isinstance(value, Mapping):
         names.problems.add(path, "conditions are a mapping of fields, such as {type: card, country: DE}")
         return NEVER
-    return All(tuple(_entry(key, part, (*path, key), names) for key, part in value.items()))
+    return All(tuple(_entry(key, part, (*path, key), names, uses) for key, part in value.items()))
 
 
-def _entry(key: object, value: object, path: Path, names: Names) -> Condition:
+def _entry(  # noqa: PLR0911 - one return for each kind of entry
+    key: object, value: object, path: Path, names: Names, uses: Uses
+) -> Condition:
     if key in ("all", "any"):
         if not isinstance(value, list) or not value:
             names.problems.add(path, f"`{key}` is a list of conditions")
             return NEVER
-        parts = tuple(read_when(part, (*path, i), names) for i, part in enumerate(value))
+        parts = tuple(read_when(part, (*path, i), names, uses) for i, part in enumerate(value))
         return All(parts) if key == "all" else Any(parts)
     if key == "not":
-        return Not(read_when(value, path, names))
+        return Not(read_when(value, path, names, uses))
     if key == "time":
         return _windows(value, path, names)
+    if key == "plugin":
+        return All(tuple(Plugin(use) for use in uses.read_when(value, path)))
     kind = kind_of(key) if isinstance(key, str) else None
     if kind is None or not isinstance(key, str):
         valid = (*NAMED_FIELDS, *GROUPING)

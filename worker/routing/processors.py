@@ -9,6 +9,7 @@ from worker.routing.amounts import bounds_of, read_amount
 from worker.routing.fees import FeeBook, build_fee_book
 from worker.routing.fields import AMOUNT_SCALE, POWERS
 from worker.routing.names import Names
+from worker.routing.plugin_fees import PluginFees
 from worker.routing.problems import Path, listing
 
 
@@ -72,7 +73,7 @@ def shown_amount(units: int) -> str:
 
 
 def build_processor(
-    name: str, spec: ProcessorSpec, fees: Mapping[str, FeeBook | None], names: Names
+    name: str, spec: ProcessorSpec, fees: Mapping[str, FeeBook | PluginFees | None], names: Names
 ) -> Processor:
     """Return the processor that a document describes; problems are collected in ``names``."""
     here: Path = ("processors", name)
@@ -113,10 +114,18 @@ def _limits(spec: ProcessorSpec, path: Path, names: Names) -> list[AmountLimit]:
     return limits
 
 
-def _cost(name: str, spec: ProcessorSpec, fees: Mapping[str, FeeBook | None], names: Names) -> FeeBook | None:
+def _cost(
+    name: str, spec: ProcessorSpec, fees: Mapping[str, FeeBook | PluginFees | None], names: Names
+) -> FeeBook | None:
     if spec.cost is None:
         return None
     path: Path = ("processors", name, "cost")
     if isinstance(spec.cost, str):
-        return names.known(spec.cost, fees, "fee schedule", path)
+        names.known(spec.cost, fees, "fee schedule", path)
+        book = fees.get(spec.cost)
+        if isinstance(book, PluginFees):
+            message = f"fee schedule {spec.cost} is a plugin's, which cannot say what a processor charges"
+            names.problems.add(path, message)
+            return None
+        return book
     return build_fee_book(f"cost of {name}", spec.cost, path, names, mode=FeeMode.EXCLUSIVE)

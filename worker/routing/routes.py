@@ -9,11 +9,13 @@ from schemas.rules import HoldRoute, LeastCostRoute, RejectRoute, Route, SplitRo
 from schemas.rules import RouteSettings as SettingsSpec
 from worker.money import parse_units
 from worker.routing.actions import Action, Hold, Reject, Send
-from worker.routing.decision import AccountShare, Held, Rejected, RouteSettings
+from worker.routing.decision import NO_SETTINGS, AccountShare, Held, Rejected, RouteSettings
 from worker.routing.fees import FeeBook
 from worker.routing.names import Names
+from worker.routing.plugin_fees import PluginFees
 from worker.routing.problems import Path
 from worker.routing.processors import Processor
+from worker.routing.uses import Uses
 
 NO_FEES = "none"
 PERCENT_SCALE = 12
@@ -26,8 +28,9 @@ class Surroundings:
 
     names: Names
     processors: Mapping[str, Processor | None]
-    fees: Mapping[str, FeeBook | None]
+    fees: Mapping[str, FeeBook | PluginFees | None]
     defaults: SettingsSpec
+    uses: Uses
 
 
 def build_action(rule: str, route: Route, path: Path, around: Surroundings) -> Action:
@@ -132,7 +135,9 @@ def _check_repeats(route: ToRoute | SplitRoute | LeastCostRoute, path: Path, aro
         seen.add(name)
 
 
-def _settings(spec: SettingsSpec, path: Path, around: Surroundings) -> tuple[FeeBook | None, RouteSettings]:
+def _settings(
+    spec: SettingsSpec, path: Path, around: Surroundings
+) -> tuple[FeeBook | PluginFees | None, RouteSettings]:
     defaults = around.defaults
     fees = _fee_book(spec.fees, (*path, "fees"), around)
     if spec.fees is None and defaults.fees not in (None, NO_FEES):
@@ -140,18 +145,20 @@ def _settings(spec: SettingsSpec, path: Path, around: Surroundings) -> tuple[Fee
     accounts = _accounts(spec, path, around)
     settlement = _settlement(spec, path, around)
     seconds = spec.expires_after_seconds
-    return fees, RouteSettings(
+    settings = RouteSettings(
         accounts=accounts or _shares(defaults),
         settlement_currency=settlement or defaults.settlement_currency,
         priority=defaults.priority if spec.priority is None else spec.priority,
         expires_after_seconds=defaults.expires_after_seconds if seconds is None else seconds,
     )
+    return fees, NO_SETTINGS if settings == NO_SETTINGS else settings
 
 
-def _fee_book(name: str | None, path: Path, around: Surroundings) -> FeeBook | None:
+def _fee_book(name: str | None, path: Path, around: Surroundings) -> FeeBook | PluginFees | None:
     if name is None or name == NO_FEES:
         return None
-    return around.names.known(name, around.fees, "fee schedule", path)
+    around.names.known(name, around.fees, "fee schedule", path)
+    return around.fees.get(name)
 
 
 def _settlement(spec: SettingsSpec, path: Path, around: Surroundings) -> str | None:

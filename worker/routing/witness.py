@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from schemas.payment import Payment
 from worker.money import MAX_UNITS
+from worker.routing.asking import asks
 from worker.routing.checks import compile_check
 from worker.routing.conditions import Any as AnyOf
 from worker.routing.conditions import Bins, Flag, Glob, Prefix, Range, Suffix, Window
@@ -47,7 +48,9 @@ def witnesses(space: Space, box: Box) -> Iterator[Witness]:
     """Yield payments that lie in a box, the plainest first; none when it is impossible or too hard to say."""
     fields = sorted({field for dimension in box for field in _fields(dimension)} - {"time"})
     atoms = [
-        (compile_check(dimension), side) for dimension, side in box.items() if not isinstance(dimension, str)
+        (compile_check(dimension), side)
+        for dimension, side in box.items()
+        if not isinstance(dimension, str) and not asks(dimension)  # what a plugin would say nobody knows
     ]
     choices = [_choices(space, box, field) for field in fields]
     times = list(_times([dimension for dimension in box if isinstance(dimension, Window)]))
