@@ -16,9 +16,12 @@ from schemas.payment import Payment
 from worker.routing.conditions import Among, Condition, Range, Value
 from worker.routing.fields import getter
 
-MEMORY_BYTES = 32 * 1024 * 1024
-"""What the bit sets of remembered shapes may take, before the memory starts afresh."""
-MAX_SHAPES = 65_536
+MEMORY_BYTES = 64 * 1024 * 1024
+"""About what remembered shapes may take, before the memory starts afresh."""
+SHAPE_BYTES = 600
+"""About what one remembered shape takes besides its rules."""
+RULE_BYTES = 16
+"""What each rule left by a shape takes: its place, and a reference."""
 WIDE_VALUES = 32
 """From so many named values on a field is too varied to stand in a shape."""
 FEW = 8
@@ -94,6 +97,8 @@ class Index(Generic[R]):
     _raw: Callable[[Payment], tuple[Any, ...]]
     _keys: tuple[Callable[[Payment], Any], ...]
     _shapes: dict[tuple[Any, ...], _Slice[R]] = field(default_factory=dict, compare=False, repr=False)
+    _held: list[int] = field(default_factory=lambda: [0], compare=False, repr=False)
+    """Bytes that the shapes take, as its only member."""
 
     def candidates(self, payment: Payment, amount: int) -> Sequence[R]:
         """Return the rules that may match, in order, up to the first that surely does."""
@@ -104,7 +109,8 @@ class Index(Generic[R]):
             shape = (*shape, bisect_right(self.bounds, amount))
         found = self._shapes.get(shape)
         if found is None:
-            found = self._shapes[shape] = self._find(payment, amount)
+            found = self._find(payment, amount)
+            self._remember(shape, found)
         if self.wide is None:
             return found.general
         value = self.wide.read(payment)
@@ -120,6 +126,14 @@ class Index(Generic[R]):
     def forget(self) -> None:
         """Forget the shapes seen so far, as if the table were new."""
         self._shapes.clear()
+        self._held[0] = 0
+
+    def _remember(self, shape: tuple[Any, ...], found: _Slice[R]) -> None:
+        taken = len(found.allowed) + RULE_BYTES * len(found.places) + SHAPE_BYTES
+        if self._held[0] + taken > MEMORY_BYTES:
+            self.forget()
+        self._held[0] += taken
+        self._shapes[shape] = found
 
     def _merged(self, found: _Slice[R], value: Value, positions: Sequence[int]) -> tuple[R, ...]:
         """Merge many rules once, and remember it with the shape."""
@@ -150,8 +164,6 @@ class Index(Generic[R]):
             general &= upto
             mask &= upto
         size = (len(self.rules) + 7) // 8
-        if len(self._shapes) >= min(MAX_SHAPES, MEMORY_BYTES // size):
-            self._shapes.clear()
         places = tuple(bits(general))
         return _Slice(mask.to_bytes(size, "little"), tuple([self.rules[i] for i in places]), places, {})
 
