@@ -89,5 +89,7 @@ def _zone(value: object, path: Path, names: Names) -> tzinfo:
             return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    names.problems.add(path, f"unknown time zone {value!r}{nearest(value, available_timezones())}")
+    zones = available_timezones()
+    hint = nearest(value, zones) if zones else "; this machine has no time zone data, install tzdata"
+    names.problems.add(path, f"unknown time zone {value!r}{hint}")
     return UTC

@@ -1,12 +1,13 @@
 """What is wrong in a rule file is said all at once, with its place and the nearest valid name."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from schemas.rules import RuleDocument
 from worker.errors import ConfigurationError, InvalidRules
-from worker.routing import compile_rules
+from worker.routing import compile_rules, windows
 from worker.rules_file import load_rules
 
 HEAD = """\
@@ -301,3 +302,10 @@ def test_a_document_without_files_reports_paths():
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("rules[0].when.tpye: unknown field 'tpye'; did you mean type?")
     assert lines[1] == "rules[0].route.to: unknown processor 'x' (no processors are defined)"
+
+
+def test_a_machine_without_time_zones_says_so(write):
+    """Where no time zone is known, the message says what is missing rather than blame the name."""
+    path = write(HEAD.replace("WHEN", "{time: {zone: Europe/Atlantis}}").replace("ROUTE", "{to: aurora}"))
+    with patch.object(windows, "available_timezones", return_value=set()):
+        assert "this machine has no time zone data, install tzdata" in problems_of(path)
