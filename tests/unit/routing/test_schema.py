@@ -76,3 +76,12 @@ def test_completion_knows_every_field():
     assert {"type", "currency", "country", "amount", "time", "any", "not"} <= set(when["properties"])
     operators = when["properties"]["country"]["anyOf"][-1]["properties"]
     assert {"in", "not_in", "prefix", "exists"} <= set(operators)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_editors_find_the_schema(path):
+    """The first line of each shipped file names its schema by a path that leads there."""
+    first = path.read_text().partition("\n")[0]
+    target = (path.parent / first.partition("$schema=")[2]).resolve()
+    assert target.name == ("rule_tests" if path.name.endswith(".test.yaml") else "rules") + ".schema.json"
+    assert target.is_file()
