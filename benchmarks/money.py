@@ -337,7 +337,7 @@ def report(
         "",
         f"`python -m benchmarks.money`, CPython {platform.python_version()}: one run, processor time.",
         "",
-        "A whole plan, medians: parse, 2.9 % plus 0.30 with a minimum, tax, split in three, format seven sums.",
+        "A whole plan, medians: parse, 2.9 % plus 0.30 with a minimum, tax, three shares, seven texts.",
         "",
         "| plan in | microseconds | to the worker's | goal for the worker | |",
         "| --- | ---: | ---: | --- | --- |",
