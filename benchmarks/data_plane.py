@@ -1,6 +1,6 @@
 """What does the data plane cost? Relays without work and the worker, on the tap and on aiormq; and latency.
 
-Usage: python -m benchmarks.data_plane [--quick] [--no-latency]
+Usage: python -m benchmarks.data_plane [--quick] [--no-latency] [--only TEXT]
 """
 
 import argparse
@@ -111,12 +111,14 @@ async def contestants(url: str, port: int, c_relay: Path | None, count: int) -> 
     return found
 
 
-async def measure_throughput(url: str, port: int, c_relay: Path | None, pace: Pace) -> list[Contestant]:
-    """Interleave the contestants' rounds."""
+async def measure_throughput(
+    url: str, port: int, c_relay: Path | None, pace: Pace, only: str
+) -> list[Contestant]:
+    """Interleave the rounds of the contestants whose names have ``only`` in them."""
     connection = await aiormq.connect(url)
     for name in ("bench.in", "bench.out"):
         await declare(connection, name, name)
-    everyone = await contestants(url, port, c_relay, pace.count)
+    everyone = [one for one in await contestants(url, port, c_relay, pace.count) if only in one.name]
     bodies = routable(pace.count)
     for number in range(1, pace.rounds + 1):
         for one in everyone:
@@ -220,6 +222,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few messages, two rounds")
     parser.add_argument("--no-latency", action="store_true", help="throughput alone")
+    parser.add_argument("--only", default="", help="only who has this in the name; no results are written")
     options = parser.parse_args(arguments)
     pace = QUICK if options.quick else FULL
     latency: dict[str, list[float]] = {}
@@ -228,7 +231,9 @@ def main(arguments: list[str]) -> None:
         if c_relay is None:
             print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
         fsync = fsync_ms(broker.folder)
-        everyone = asyncio.run(measure_throughput(broker.url, broker.port, c_relay, pace))
+        everyone = asyncio.run(measure_throughput(broker.url, broker.port, c_relay, pace, options.only))
+        if options.only:
+            return
         if not options.no_latency:
             latency = asyncio.run(measure_latency(broker.url, pace))
     size = sum(map(len, routable(1000))) / 1000
