@@ -1,6 +1,6 @@
 """Rule files as trees that remember where every key and value stands, and how to show such a place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,14 +132,3 @@ def locate(node: Node, problem: Problem) -> Mark:
         node = found
         mark = node.mark
     return mark
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield the node and all below it."""
-    yield node
-    if isinstance(node, Table):
-        for entry in node.entries.values():
-            yield from walk(entry.node)
-    elif isinstance(node, Listing):
-        for item in node.items:
-            yield from walk(item)

@@ -63,6 +63,37 @@ def test_an_entry_stands_in_one_file_only(write):
     assert f"{two}:2:14: aurora is already defined under `processors` in {one}:3:3" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "one, two",
+    [
+        ("processors: []", "processors: {p: {}}"),
+        ("processors: {p: {}}", "processors: []"),
+        ("rules: {}", "rules: []"),
+        ("rules: []", "rules: {}"),
+        ("version: 2", "fees: {}"),
+    ],
+)
+def test_sections_of_the_wrong_kind_are_refused_when_merged(write, one, two):
+    """A section that is no mapping or no list in one of the files is reported, whichever file it is."""
+    head = "" if one.startswith("version") else "version: 1\n"
+    first = write(f"{head}{one}\ndefault: {{hold: x}}\n", "a.yaml")
+    with pytest.raises(InvalidRules, match=r"expected a|is none of 1"):
+        load_rules([first, write(f"version: 1\n{two}\n", "b.yaml")])
+
+
+def test_an_overlay_may_bring_rules_where_there_are_none(write):
+    """Over a table without rules, an overlay's rules are the rules."""
+    base = write("version: 1\ndefault: {hold: x}\n")
+    over = write("version: 1\nrules: [{name: a, when: {}, route: {hold: z}}]\n", "o.yaml")
+    assert rule_names(load_rules([base], [over])) == ["a", "default"]
+
+
+def test_a_broken_overlay_is_reported(write):
+    """An overlay that is no rule file is refused like any other."""
+    with pytest.raises(InvalidRules, match=r"o.yaml:1:1: a rule file is a mapping"):
+        load_rules([write(BASE)], [write("- 3\n", "o.yaml")])
+
+
 def test_one_default_only(write):
     """Two files with a default disagree about what happens to the rest."""
     one, two = write(BASE, "a.yaml"), write("version: 1\ndefault: {hold: x}\n", "b.yaml")
