@@ -151,8 +151,42 @@ def test_a_fallback_that_can_never_accept(table_of):
     )
     (finding,) = found(table, "never_accepts")
     assert finding.message == "rule a can never send to q; for this payment it takes USD, not EUR"
+    assert finding.path == ("rules", 0, "route", "fallback", 0)
     decision = table.route(finding.witness.parsed(), finding.witness.now)
     assert [skip.processor for skip in decision.skipped] == ["q"]
+
+
+@pytest.mark.parametrize(
+    "route, path",
+    [
+        ({"to": "q", "fallback": ["p"]}, ("rules", 0, "route", "to")),
+        ({"split": {"p": "50", "q": "50"}}, ("rules", 0, "route")),
+        ({"least_cost": ["p", "q"]}, ("rules", 0, "route")),
+    ],
+)
+def test_the_candidate_is_shown_where_it_is_written(table_of, route, path):
+    """The place is the candidate's own where the route's kind tells it, else the route's."""
+    cost = {"components": [{"name": "c", "percent": "1"}]}
+    table = table_of(
+        {"name": "a", "when": {"type": "card", "currency": "EUR"}, "route": route},
+        processors={"p": {"cost": cost}, "q": {"currencies": ["USD"], "cost": cost}},
+    )
+    (finding,) = found(table, "never_accepts")
+    assert finding.path == path
+
+
+def test_held_and_rejected_payments_need_no_processor(table_of):
+    """Rules that dead-letter have no candidates to look at, and differ from each other by code only."""
+    table = table_of(
+        rule("a", {"type": "card"}, reject={"code": "x"}),
+        rule("b", {"country": "DE"}, reject={"code": "x"}),
+        rule("c", {"currency": "EUR"}, hold="look"),
+        rule("d", {"merchant_id": "m"}, hold="look again"),
+    )
+    overlaps = [finding.message for finding in found(table, "overlap")]
+    assert len(overlaps) == 2
+    assert "rule c and the earlier a, b" in overlaps[0]
+    assert "rule d and the earlier a, b:" in overlaps[1]
 
 
 def test_limits_that_exclude_every_amount(table_of):
