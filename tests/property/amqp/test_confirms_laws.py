@@ -52,8 +52,8 @@ def play(data: st.DataObject) -> tuple[Model, list[Batch], dict[int, int]]:
             number = data.draw(st.sampled_from(waiting))
             confirms.returned(f"m{number}", "NO_ROUTE")
             model.returned.add(number)
-        elif waiting:
-            number, stored = data.draw(st.sampled_from(waiting)), data.draw(st.booleans())
+        elif action in ("one", "multiple"):  # also for what has its answer: that one stays
+            number, stored = data.draw(st.integers(1, model.published)), data.draw(st.booleans())
             multiple = action == "multiple"
             confirms.confirm(number, multiple, stored)
             for one in [n for n in waiting if n == number or (multiple and n < number)]:
