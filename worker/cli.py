@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.commands import broker, dead_letters, demo, money, publish, rules, run, topology
+from worker.commands import broker, dead_letters, demo, money, plugins, publish, rules, run, topology
 
 app = typer.Typer(
     name="payment-worker",
@@ -17,6 +17,7 @@ app.command()(demo.demo)
 app.command()(publish.generate)
 app.command()(publish.publish)
 app.command()(broker.broker)
+app.command()(plugins.plugins)
 app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead_letters.app, name="dead-letters")

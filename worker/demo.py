@@ -32,6 +32,7 @@ from worker.amqp.topology import Names
 from worker.commands.publish import read_messages
 from worker.errors import BrokerUnavailable
 from worker.generate import generate
+from worker.plugins.registry import Registry
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
 from worker.settings import Settings, load_settings
@@ -70,7 +71,7 @@ class Demo:
     async def run(self) -> bool:
         """Play it and return whether every payment is accounted for."""
         settings = load_settings(amqp_url=self.url, rules=self.plan.rules, processes=self.plan.processes)
-        table = load_rules(settings.rules)
+        table = load_rules(settings.rules, catalogue=Registry.of(settings.plugins))
         await prepare_topology(settings, table)
         with tempfile.TemporaryFile() as log:
             worker = await self._start_worker(log.fileno())

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TypeAlias
 
 import orjson
 
@@ -12,13 +12,8 @@ from worker.money import REST, Amount, CompiledSchedule, Currency, Percent, Shar
 from worker.money.text import POWERS
 from worker.routing import AccountShare, Answers, PluginSchedule, Rates
 
-
-class Charged(NamedTuple):
-    """Gross, fees and net as JSON members, and the net in units at ``scale``."""
-
-    members: str
-    net: int
-    scale: int
+Charged: TypeAlias = tuple[str, int, int]
+"""Gross, fees and net as JSON members, then the net in units and its scale."""
 
 
 def charge(
@@ -35,15 +30,16 @@ def charge(
         if scale < exponent:
             units, scale = units * POWERS[exponent - scale], exponent
         text = format_units(units, scale)
-        return Charged(_template((), currency.code) % (text, text), units, scale)
-    if isinstance(schedule, PluginSchedule):
-        gross, net, scale, names, fees = schedule.bill(payment, units, scale, answers)
-    else:
+        return _template((), currency.code) % (text, text), units, scale
+    names: tuple[str, ...]
+    if isinstance(schedule, CompiledSchedule):
         gross, net, scale, fees = schedule.charge_units(units, scale)
         names = schedule.names
+    else:
+        gross, net, scale, names, fees = schedule.bill(payment, units, scale, answers)
     charged = [format_units(fee, exponent) for fee in fees]
     template = _template(names, currency.code)
-    return Charged(template % (format_units(gross, scale), *charged, format_units(net, scale)), net, scale)
+    return template % (format_units(gross, scale), *charged, format_units(net, scale)), net, scale
 
 
 @lru_cache(maxsize=4096)

@@ -1,19 +1,26 @@
 """From a delivery to work: read its past, begin its trace, decode it, plan it. Decides its first step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from worker.amqp.lane import Delivery, Properties
-from worker.codec import decode, payment_id_hint
+from worker.codec import Decoded, decode, payment_id_hint
 from worker.envelope import Arrival, read_arrival, rfc3339
-from worker.errors import InternalError, InvariantViolation, MalformedProperties, PermanentError
+from worker.errors import (
+    InternalError,
+    InvariantViolation,
+    MalformedProperties,
+    PermanentError,
+    TransientError,
+)
 from worker.planning import Planner
+from worker.routing import PluginNeeded
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import FIRST_CANDIDATE, ToDead, Work
+from worker.work import FIRST_CANDIDATE, ToAsk, ToDead, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Intake:
     on_violation: Callable[[InvariantViolation], None]
 
     def open(self, delivery: Delivery, now: datetime) -> Work:
-        """Return a delivery's work, whose first step is a dispatch or a dead letter. Raises nothing."""
+        """Return a delivery's work; its first step sends, dead-letters or asks a plugin. Raises nothing."""
         try:
             properties = delivery.properties
             arrival = read_arrival(delivery, properties)
@@ -42,14 +49,50 @@ class Intake:
             )
             work.payment_id = decoded.payment.payment_id
             work.plan = self.planner.plan(decoded, now)
-        except PermanentError as error:
-            self._die(work, error, error.code, now)
-        except InvariantViolation as error:
-            self.on_violation(error)
-            self._die_by_our_fault(work, error, error.code, now)
+        except PluginNeeded as needed:
+            work.step = ToAsk(decoded, self.planner, now, needed.question, {})
         except Exception as error:  # noqa: BLE001 - the one place: a bug costs this payment only, and says so
-            self._die_by_our_fault(work, error, InternalError.code, now)
+            self._fail(work, error, now)
         return work
+
+    def plan_anew(self, work: Work, decoded: Decoded, now: datetime) -> None:
+        """Plan a payment from the beginning, by the rules in force now. Raises nothing."""
+        try:
+            work.plan = self.planner.plan(decoded, now)
+            work.step = FIRST_CANDIDATE
+        except PluginNeeded as needed:
+            work.step = ToAsk(decoded, self.planner, now, needed.question, {})
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(work, error, now)
+
+    def plan_on(self, work: Work, asked: ToAsk, answer: object) -> None:
+        """Plan on with one more answer; the work's next step says what came of it.
+
+        Raises:
+            TransientError: the answer asks for another try, or is a rate that is too old.
+        """
+        answers = {**asked.answers, asked.question: answer}
+        try:
+            work.plan = asked.planner.plan(asked.decoded, asked.now, answers)
+            work.step = FIRST_CANDIDATE
+        except PluginNeeded as needed:
+            if needed.question in answers:
+                raise InvariantViolation(f"{needed.question.use} is asked again and again") from None
+            work.step = replace(asked, question=needed.question, answers=answers)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(work, error, asked.now)
+
+    def _fail(self, work: Work, error: Exception, now: datetime) -> None:
+        match error:
+            case PermanentError():
+                self._die(work, error, error.code, now)
+            case InvariantViolation():
+                self.on_violation(error)
+                self._die_by_our_fault(work, error, error.code, now)
+            case _:
+                self._die_by_our_fault(work, error, InternalError.code, now)
 
     def _unreadable(self, delivery: Delivery, error: MalformedProperties, now: datetime) -> Work:
         """Return the work of a message whose properties cannot be read: its body is all that is kept."""

@@ -1,7 +1,8 @@
 """One batch of deliveries after another, from bytes to settled.
 
 The pipeline never waits for a batch to fill: it takes whatever has arrived while earlier batches were in
-flight. A payment passes the same steps in every batch: take, open (decode and plan), send, settle. What is
+flight. A payment passes the same steps in every batch: take, open (decode and plan), send, settle. Where a
+plugin has a say, the payment leaves its batch and goes on as a work of its own once it is planned. What is
 sent is the payment's next step: a dispatch to a candidate, a trip through a delay queue, or a dead letter.
 Only when the broker has confirmed it is the delivery acknowledged.
 """
@@ -15,16 +16,23 @@ from typing import Any, Final, assert_never
 from schemas.dead_letter import TRACESTATE
 from worker.amqp.lane import Confirmed, Delivery, Lane, Outgoing, Refused, Unknown
 from worker.envelope import Envelopes, rfc3339
-from worker.errors import BrokerUnavailable, InvariantViolation, RetriesExhausted, TransientError
+from worker.errors import (
+    BrokerUnavailable,
+    InvariantViolation,
+    RetriesExhausted,
+    StepOverran,
+    TransientError,
+)
 from worker.intake import Intake
 from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, Released
 from worker.planning import Planner
+from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicy
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import FIRST_CANDIDATE, Step, ToDead, ToDelay, ToProcessor, Work
+from worker.work import FIRST_CANDIDATE, Step, ToAsk, ToDead, ToDelay, ToProcessor, Work
 
 HELD_BACK_SECONDS: Final = (0.5, 15.0)
 """Shortest and longest wait before a delay or dead-letter queue that refused is tried again."""
@@ -55,9 +63,11 @@ class Pipeline:
     clock: Callable[[], float]
     delay_exchange: Callable[[float], str]
     queue: str
+    plugins: Caller = field(default_factory=Caller)
     _intake: Intake = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _asking: set[asyncio.Task[None]] = field(default_factory=set)
     _broken: BaseException | None = None
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,6 +99,8 @@ class Pipeline:
         except BrokerUnavailable as error:
             ended = error
             self._over.set()
+            for task in self._asking:
+                task.cancel()
         except BaseException:
             for task in self._tasks:
                 task.cancel()
@@ -101,7 +113,7 @@ class Pipeline:
         if ended is not None:
             raise ended
 
-    def _start(self, work: Coroutine[Any, Any, None], *, frees_slot: bool) -> None:
+    def _start(self, work: Coroutine[Any, Any, None], *, frees_slot: bool) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
 
@@ -113,6 +125,7 @@ class Pipeline:
                 self._break(error)
 
         task.add_done_callback(done)
+        return task
 
     def _break(self, error: BaseException) -> None:
         """Take nothing more: what is in flight is finished, then ``run`` raises ``error``."""
@@ -122,7 +135,40 @@ class Pipeline:
 
     async def _handle(self, batch: Sequence[Delivery]) -> None:
         now = self.now()
-        await self._advance([self._intake.open(delivery, now) for delivery in batch])
+        await self._go_on([self._intake.open(delivery, now) for delivery in batch])
+
+    async def _go_on(self, works: list[Work]) -> None:
+        """Send what is planned; each payment that waits for a plugin goes on by itself."""
+        planned = [work for work in works if work.step.__class__ is not ToAsk]
+        if len(planned) < len(works):
+            for work in works:
+                if isinstance(work.step, ToAsk):
+                    self._asking.add(self._start(self._ask(work), frees_slot=False))
+        await self._advance(planned)
+
+    async def _ask(self, work: Work) -> None:
+        """Ask plugins until the payment is planned, then send it; what goes wrong costs this payment only."""
+        task = asyncio.current_task()
+        try:
+            while isinstance(work.step, ToAsk):
+                answer = await self.plugins.ask(work.step.question)
+                self._intake.plan_on(work, work.step, answer)
+        except TransientError as error:
+            work.failure = work.attempt(rfc3339(self.now()), error.code)
+            self.log.debug(
+                "plugin has no answer", code=error.code, reason=str(error), payment_id=work.payment_id,
+                trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
+            )  # fmt: skip
+            if isinstance(error, StepOverran):  # it has had its time: not again at once
+                work.step = self._after_last_try(work)
+        except asyncio.CancelledError:
+            if self._over.is_set():
+                self.reporter.finish(work, Released("the session ended while a plugin was asked"))
+            raise
+        finally:
+            if task is not None:
+                self._asking.discard(task)
+        await (self._retry([work]) if isinstance(work.step, ToAsk) else self._advance([work]))
 
     async def _advance(self, works: list[Work]) -> None:
         """Send each payment's next step until every one is settled, waits for a retry, or is released."""
@@ -175,7 +221,11 @@ class Pipeline:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
         except TimeoutError:
-            await self._advance(works)
+            now = self.now()
+            for work in works:
+                if isinstance(work.step, ToAsk):
+                    self._intake.plan_anew(work, work.step.decoded, now)
+            await self._go_on(works)
         else:
             for work in works:
                 self.reporter.finish(work, Released("the session ended before the next try"))
@@ -185,7 +235,7 @@ class Pipeline:
         now = self.clock()
         if work.refused_since is None:
             work.refused_since = now
-        if not isinstance(work.step, ToProcessor):
+        if isinstance(work.step, ToDelay | ToDead):
             # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
             shortest, longest = HELD_BACK_SECONDS
             work.tries += 1
@@ -234,6 +284,8 @@ class Pipeline:
             case ToDead():
                 traceparent = work.trace.sending(self.envelopes.dead_exchange, step.error.code, dict)
                 return self.envelopes.dead_letter(work, step.error, step.attempts, traceparent, now)
+            case ToAsk():
+                raise InvariantViolation("a payment that is not planned is about to be sent")
             case _:
                 assert_never(step)
 
@@ -250,5 +302,7 @@ def _outcome(work: Work) -> Outcome:
             return Delayed(step.seconds, step.failure.code)
         case ToDead():
             return DeadLettered(step.error)
+        case ToAsk():
+            raise InvariantViolation("a payment was confirmed that is not planned")
         case _:
             assert_never(step)

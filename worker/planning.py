@@ -111,18 +111,18 @@ class Planner:
                 raise HeldForReview(f"rule {decision.rule} holds it for a person: {decision.reason}")
             case _:
                 assert_never(decision)
-        charged = charge(payment, (units, scale), currency, decision.fees, answers)
+        added, net, scale = charge(payment, (units, scale), currency, decision.fees, answers)
         settings = decision.settings
         if settings is not NO_SETTINGS:
-            net = Amount(charged.net, charged.scale, currency)
-            more += "".join(f",{member}" for member in self._settings(settings, payment, net, now, answers))
+            members = self._settings(settings, payment, Amount(net, scale, currency), now, answers)
+            more += "".join([f",{member}" for member in members])
         return Plan(
             payment_id=payment.payment_id,
             rule=decision.rule,
             rules_version=table.version,
             candidates=decision.candidates,
             routing_key=f"{payment.type}.{currency.code.lower()}",
-            added=(charged.members + more).encode(),
+            added=(added + more if more else added).encode(),
             members=decoded.members,
             priority=settings.priority,
         )

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from worker.errors import TransientError, WorkerError
-from worker.routing import RuleTable
-from worker.rules_file import LoadedRules, load
+from worker.routing import Catalogue, RuleTable
+from worker.rules_file import NO_PLUGINS, LoadedRules, load
 from worker.telemetry.logs import Log
 
 LOOK_SECONDS: Final = 1.0
@@ -29,6 +29,7 @@ class RulesWatch:
     loaded: LoadedRules
     apply: Callable[[RuleTable], Awaitable[None]] | None = None
     log: Log | None = None
+    catalogue: Catalogue = NO_PLUGINS
     results: Counter[str] = field(default_factory=Counter)
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,7 +59,7 @@ class RulesWatch:
         """
         before = self.loaded.table.version
         try:
-            loaded = await asyncio.to_thread(load, self.paths)
+            loaded = await asyncio.to_thread(load, self.paths, (), self.catalogue)
             if loaded.table.version == before:
                 return True
             if self.apply is not None:

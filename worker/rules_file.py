@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
 from worker.errors import InvalidRules
-from worker.routing import RuleTable, check_and_compile, compile_rules
+from worker.routing import Catalogue, NoPlugins, RuleTable, check_and_compile, compile_rules
 from worker.routing.merge import merge, overlay
 from worker.routing.problems import Problem
 from worker.routing.shape import read_document, read_problems
 from worker.routing.source import Diagnostic, Leaf, Listing, Mark, SourceFile, Table, find, locate, plain
 from worker.rules_yaml import parse_yaml
 
+NO_PLUGINS = NoPlugins()
 MAX_BYTES = 16 * 1024 * 1024
 TEST_SUFFIX = ".test.yaml"
 """Rules tests stand beside the rules and are none."""
@@ -43,25 +44,30 @@ class KeptRules:
     root: Table
     version: str
 
-    def restore(self) -> LoadedRules:
+    def restore(self, catalogue: Catalogue = NO_PLUGINS) -> LoadedRules:
         """Compile them again; raises ``InvalidRules`` only when they never were valid."""
-        table = compile_rules(RuleDocument.model_validate(plain(self.root)), self.version)
+        document = RuleDocument.model_validate(plain(self.root))
+        table = compile_rules(document, self.version, catalogue=catalogue)
         return LoadedRules(table, self.files, self.root)
 
 
-def load_rules(paths: Sequence[Path], overlays: Sequence[Path] = ()) -> RuleTable:
+def load_rules(
+    paths: Sequence[Path], overlays: Sequence[Path] = (), catalogue: Catalogue = NO_PLUGINS
+) -> RuleTable:
     """Return the compiled table of rule files; a folder stands for its ``*.yaml`` in name order.
 
     Files are merged in the order given, then each overlay is laid over them. The table's ``version`` is a
-    digest of the files' content.
+    digest of the files' content. ``catalogue`` has the plugins that rules may use.
 
     Raises:
         InvalidRules: its text lists everything that is wrong, with file, line and column.
     """
-    return load(paths, overlays).table
+    return load(paths, overlays, catalogue).table
 
 
-def load(paths: Sequence[Path], overlays: Sequence[Path] = ()) -> LoadedRules:
+def load(
+    paths: Sequence[Path], overlays: Sequence[Path] = (), catalogue: Catalogue = NO_PLUGINS
+) -> LoadedRules:
     """Return the compiled table together with its sources; see ``load_rules``."""
     reading = _Reading()
     for path in paths:
@@ -76,7 +82,7 @@ def load(paths: Sequence[Path], overlays: Sequence[Path] = ()) -> LoadedRules:
     for top in tops:
         if top is not None:
             root = overlay(root, top, reading.problems)
-    table = _compile(root, reading)
+    table = _compile(root, reading, catalogue)
     if table is None or reading.problems:
         raise invalid(reading.problems)
     return LoadedRules(table, tuple(reading.digests), root)
@@ -106,12 +112,12 @@ def invalid(problems: Sequence[Diagnostic]) -> InvalidRules:
     return InvalidRules("\n".join([*(str(one) for one in ordered), f"{count} {where}"]))
 
 
-def _compile(root: Table, reading: "_Reading") -> RuleTable | None:
+def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTable | None:
     document, shape_problems, broken, kept = read_document(root)
     found = list(shape_problems)
     table: RuleTable | None = None
     if document is not None:
-        table, problems = check_and_compile(document, reading.version, broken=broken)
+        table, problems = check_and_compile(document, reading.version, broken=broken, catalogue=catalogue)
         found += [_renumbered(problem, kept) for problem in problems]
     reading.problems += [Diagnostic(locate(root, problem), problem.message) for problem in found]
     return table

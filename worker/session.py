@@ -26,6 +26,7 @@ from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
+from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicy, retry_connecting
 from worker.routing import RuleTable
@@ -66,8 +67,12 @@ class Worker:
     log: Log = field(default_factory=get_log)
     counts: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _plugins: Caller = field(init=False)
     _pipeline: Pipeline | None = None
     _name: str = field(default_factory=lambda: f"payment-worker {os.getpid()}")
+
+    def __post_init__(self) -> None:
+        self._plugins = Caller(self.log)
 
     async def run(self) -> None:
         """Run sessions until ``stop`` is set.
@@ -89,6 +94,7 @@ class Worker:
                 self.log.warning("session ended", reason=str(error), counts=dict(self.counts))
             finally:
                 await lane.close()
+        self._plugins.close()
         self.log.info("worker stopped", counts=dict(self.counts))
 
     async def use(self, table: RuleTable) -> None:
@@ -174,4 +180,5 @@ class Worker:
             clock=time.monotonic,
             delay_exchange=names.delay,
             queue=names.incoming,
+            plugins=self._plugins,
         )

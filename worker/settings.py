@@ -39,6 +39,7 @@ def _split(value: object) -> object:
     return value
 
 
+PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 
 
@@ -87,6 +88,9 @@ class Settings(BaseSettings):
     )
     delivery_limit: int = Field(
         default=20, ge=1, description="deliveries that crash their worker, before `crashed`"
+    )
+    plugins: Annotated[tuple[PluginName, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="names of the plugins that rules may use; nothing else is imported"
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field(

@@ -23,6 +23,7 @@ from typing import Final
 from worker.amqp.connection import quiet_libraries
 from worker.amqp.topology import Names
 from worker.errors import ConfigurationError, InvalidRules, InvariantViolation
+from worker.plugins.registry import Registry
 from worker.reload import RulesWatch
 from worker.rules_file import KeptRules, LoadedRules, load
 from worker.session import Worker
@@ -38,19 +39,19 @@ CRASHES_PER_MINUTE: Final = 5
 FLUSH_SECONDS: Final = 5.0
 
 
-def run_process(settings: Settings, loaded: LoadedRules) -> int:
+def run_process(settings: Settings, loaded: LoadedRules, plugins: Registry) -> int:
     """Run one worker in this process until SIGTERM or SIGINT; return its exit code."""
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work(settings, loaded))
+        return runner.run(_work(settings, loaded, plugins))
 
 
-async def _work(settings: Settings, loaded: LoadedRules) -> int:
+async def _work(settings: Settings, loaded: LoadedRules, plugins: Registry) -> int:
     log = get_log(pid=os.getpid())
     tracer = make_tracer(otel_exporter("traces"), Names(settings.prefix).incoming)
     worker = Worker(settings, loaded.table, tracer, log)
-    watch = RulesWatch(settings.rules, loaded, worker.use, log)
+    watch = RulesWatch(settings.rules, loaded, worker.use, log, plugins)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, watch.nudge.set)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,13 +102,14 @@ def _child(settings: Settings, kept: KeptRules) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rules to read again
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
+    plugins = Registry.of(settings.plugins)
     try:
-        loaded = load(settings.rules)
+        loaded = load(settings.rules, catalogue=plugins)
     except InvalidRules as error:
         get_log(pid=os.getpid()).error("rules not read: the last good ones are in force", reason=str(error))
-        loaded = kept.restore()
+        loaded = kept.restore(plugins)
     _tune_collector()
-    sys.exit(run_process(settings, loaded))
+    sys.exit(run_process(settings, loaded, plugins))
 
 
 @dataclass(slots=True)

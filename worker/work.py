@@ -1,13 +1,17 @@
 """One delivery in the pipeline's hands, and the steps it can take."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, Properties
+from worker.codec import Decoded
 from worker.envelope import Arrival
 from worker.errors import InvariantViolation, PermanentError
-from worker.planning import Dispatch, Plan
+from worker.planning import Dispatch, Plan, Planner
+from worker.routing import Question
 from worker.telemetry.tracing import PaymentTrace
 
 
@@ -34,7 +38,18 @@ class ToDead:
     attempts: tuple[Attempt, ...]
 
 
-Step: TypeAlias = ToProcessor | ToDelay | ToDead
+@dataclass(frozen=True, slots=True)
+class ToAsk:
+    """Next step: ask a plugin, then plan again, by the same rules and as of the same time."""
+
+    decoded: Decoded
+    planner: Planner
+    now: datetime
+    question: Question
+    answers: Mapping[Question, object]
+
+
+Step: TypeAlias = ToProcessor | ToDelay | ToDead | ToAsk
 FIRST_CANDIDATE = ToProcessor(0)
 
 

@@ -10,6 +10,7 @@ from worker.commands.rules_options import EXIT_WRONG, fail, loaded
 
 if TYPE_CHECKING:
     from schemas.rule_tests import RuleTests
+    from worker.routing.questions import Ask
 
 SUFFIX = ".test.yaml"
 
@@ -24,6 +25,8 @@ def test(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures and the count.")] = False,  # noqa: PT028 - a command, not a test
 ) -> None:
     """Run rules tests: payments with what the rules should do to them. Exit code 1 when one fails."""
+    from worker.plugins.calls import CallerNow
+
     found = [
         file for path in files for file in (sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path])
     ]
@@ -31,7 +34,9 @@ def test(
         raise fail(f"there are no *{SUFFIX} files in {', '.join(map(str, files))}")
     passed = failed = 0
     for file in found:
-        for name, problems in _run(file):
+        with CallerNow() as caller:
+            results = _run(file, caller.ask)
+        for name, problems in results:
             if problems:
                 failed += 1
                 details = "".join(f"    {problem}\n" for problem in problems)
@@ -47,7 +52,7 @@ def test(
         raise typer.Exit(EXIT_WRONG)
 
 
-def _run(file: Path) -> list[tuple[str, list[str]]]:
+def _run(file: Path, ask: "Ask") -> list[tuple[str, list[str]]]:
     from datetime import datetime
 
     from pydantic import ValidationError
@@ -63,7 +68,7 @@ def _run(file: Path) -> list[tuple[str, list[str]]]:
         try:
             payment = payment_of(one.payment)
             now = datetime.fromisoformat(one.now or tests.now)
-            results.append((one.name, mismatches(table, payment, now, one.expect)))
+            results.append((one.name, mismatches(table, payment, now, one.expect, ask)))
         except ValidationError as error:
             lines = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
             results.append((one.name, [f"the payment is none: {'; '.join(lines)}"]))

@@ -1,10 +1,10 @@
 """What the rule commands share: naming rule files, loading them, reading payments."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from schemas.payment import Payment
+    from worker.plugins.registry import Registry
+    from worker.routing.questions import Kind, Use
     from worker.rules_file import LoadedRules
 
 EXIT_WRONG = 1
@@ -45,14 +47,30 @@ def fail(message: object) -> typer.Exit:
     return typer.Exit(EXIT_WRONG)
 
 
+class AllowedPlugins:
+    """The plugins that the settings allow. The settings are read only when rules use one."""
+
+    def __init__(self) -> None:
+        self._registry: Registry | None = None
+
+    def use(self, kind: "Kind", name: str, arguments: Mapping[str, Any]) -> "Use":
+        """Return a plugin made ready with its arguments; see ``worker.routing.Catalogue``."""
+        from worker.plugins.registry import Registry
+        from worker.settings import load_settings
+
+        if self._registry is None:
+            self._registry = Registry.of(load_settings().plugins)
+        return self._registry.use(kind, name, arguments)
+
+
 def loaded(paths: Iterable[Path] | None, overlays: Iterable[Path] | None) -> "LoadedRules":
     """Return the rules of files; broken ones end the command with their problems and exit code 1."""
-    from worker.errors import InvalidRules
+    from worker.errors import ConfigurationError
     from worker.rules_file import load
 
     try:
-        return load(list(paths or [DEFAULT_RULES]), list(overlays or ()))
-    except InvalidRules as error:
+        return load(list(paths or [DEFAULT_RULES]), list(overlays or ()), AllowedPlugins())
+    except ConfigurationError as error:
         raise fail(error) from None
 
 

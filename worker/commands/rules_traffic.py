@@ -43,11 +43,13 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Show where a file of payments would go: count, amount and cost by rule, processor and currency."""
+    from worker.plugins.calls import CallerNow
     from worker.routing.simulate import Simulation
 
-    simulation = Simulation(loaded(rules, overlay).table, moment(now))
-    lines = _lines(payments)
-    _fed(simulation, lines)
+    table, lines = loaded(rules, overlay).table, _lines(payments)
+    with CallerNow() as caller:
+        simulation = Simulation(table, moment(now), caller.ask)
+        _fed(simulation, lines)
     warn_unreadable(lines)
     if as_json:
         _write_json(
@@ -73,11 +75,13 @@ def diff(
 
     Exit code 3 when anything moves or pays other fees, 0 when nothing does, 1 for broken rules.
     """
+    from worker.plugins.calls import CallerNow
     from worker.routing.compare import Comparison
 
-    comparison = Comparison(loaded([old], None).table, loaded([new], None).table, moment(now))
-    lines = _lines(payments)
-    _fed(comparison, lines)
+    before, after, lines = loaded([old], None).table, loaded([new], None).table, _lines(payments)
+    with CallerNow() as caller:
+        comparison = Comparison(before, after, moment(now), caller.ask)
+        _fed(comparison, lines)
     warn_unreadable(lines)
     if html is not None:
         from worker.routing.report import html_report

@@ -29,6 +29,7 @@ def explain(
     """Say why a payment goes where it goes: rules tried, what failed, who was skipped, what it costs."""
     from worker.errors import AmountNotPositive, WorkerError
     from worker.money import parse_units
+    from worker.plugins.calls import CallerNow
     from worker.routing.explain import explain as explain_payment
 
     table = loaded(rules, overlay).table
@@ -37,7 +38,8 @@ def explain(
         table.currencies.lookup(parsed.amount.currency)
         if parse_units(parsed.amount.value)[0] <= 0:
             raise AmountNotPositive(f"amount {parsed.amount.value}: payments are of more than nothing")
-        found = explain_payment(table, parsed, moment(now))
+        with CallerNow() as caller:
+            found = explain_payment(table, parsed, moment(now), caller.ask)
     except WorkerError as error:
         raise fail(f"refused before routing: {error.code}: {error}") from None
     if as_json:
@@ -73,6 +75,8 @@ def as_dict(found: "Explanation") -> dict[str, Any]:
     result: dict[str, Any] = {
         "rules_version": found.rules_version,
         "now": found.now.isoformat(),
+        "steps": list(found.steps),
+        "enrichment": dict(found.added),
         "rule": decision.rule,
         "conditions": found.conditions,
         "outcome": destination.kind,
@@ -131,10 +135,25 @@ def _print(out: "Console", payment: "Payment", found: "Explanation") -> None:
         out.print(
             f"[dim]{len(found.trials) - MOST_TRIALS} rules before these failed too; --json shows all[/]"
         )
-    out.print(trials)
+    for line in _step_lines(found):
+        out.print(line)
+    if found.trials:
+        out.print(trials)
     out.print()
     for line in _outcome_lines(found):
         out.print(line)
+
+
+def _step_lines(found: "Explanation") -> list[str]:
+    from rich.markup import escape
+
+    added = {step: [] for step in found.steps}  # type: dict[str, list[str]]
+    for key, value in found.added.items():
+        added[key.partition(".")[0]].append(f"metadata.{key} = {value!r}")
+    return [
+        f"Step {step} lets it pass" + (f" and adds {escape(', '.join(texts))}." if texts else ".")
+        for step, texts in added.items()
+    ]
 
 
 def _outcome_lines(found: "Explanation") -> list[str]:

@@ -60,6 +60,7 @@ def _run(settings: "Settings") -> int:
     import asyncio
 
     from worker.amqp.connection import quiet_libraries
+    from worker.plugins.registry import Registry
     from worker.reload import RulesWatch
     from worker.rules_file import load
     from worker.session import prepare_topology
@@ -71,7 +72,9 @@ def _run(settings: "Settings") -> int:
     quiet_libraries()
     otel_exporter("traces")
     otel_exporter("metrics")
-    loaded = load(settings.rules)
+    plugins = Registry.of(settings.plugins)
+    plugins.check()
+    loaded = load(settings.rules, catalogue=plugins)
     asyncio.run(prepare_topology(settings, loaded.table))
     get_log().info(
         "worker starting",
@@ -80,4 +83,4 @@ def _run(settings: "Settings") -> int:
         rules=[str(path) for path in settings.rules],
         rules_version=loaded.table.version,
     )
-    return asyncio.run(Supervisor(settings, RulesWatch(settings.rules, loaded)).run())
+    return asyncio.run(Supervisor(settings, RulesWatch(settings.rules, loaded, catalogue=plugins)).run())

@@ -31,13 +31,14 @@ def _apply(mode: str, rules: Rules, amqp_url: AmqpUrl, prefix: Prefix) -> None:
         import asyncio
 
         from worker.amqp.connection import quiet_libraries
+        from worker.plugins.registry import Registry
         from worker.rules_file import load_rules
         from worker.session import prepare_topology, topology_of
         from worker.settings import load_settings
 
         quiet_libraries()
         settings = load_settings(rules=rules or None, amqp_url=amqp_url, prefix=prefix, topology=mode)
-        table = load_rules(settings.rules)
+        table = load_rules(settings.rules, catalogue=Registry.of(settings.plugins))
         asyncio.run(prepare_topology(settings, table))
         _show(settings, topology_of(settings, table))
 
