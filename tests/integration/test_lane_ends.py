@@ -17,6 +17,7 @@ from tests.support.stage import eventually
 from worker.amqp import tap
 from worker.amqp.connection import underlay
 from worker.amqp.lane import CONFIRMED, Confirmation, Unknown
+from worker.amqp.paired import CLOSE_SECONDS
 from worker.errors import BrokerUnavailable
 from worker.local_broker import LocalBroker
 from worker.rabbitmq import free_ports
@@ -275,6 +276,46 @@ async def test_a_silent_peer_is_noticed(rig: LaneRig, node: LocalBroker) -> None
     async with asyncio.TaskGroup() as group:
         for name in LANES:
             group.create_task(notice(name))
+
+
+async def test_a_peer_that_does_not_read_holds_the_intake_up(rig: LaneRig, node: LocalBroker) -> None:
+    """With more than a write buffer waiting, nothing is taken that could not be sent either."""
+    async with proxy_to(node.port) as proxy:
+        opened = await rig.open("tap", url=str(URL(node.url).with_port(proxy.port)))
+        await rig.put(b"1", b"2")
+        assert len(await asyncio.wait_for(opened.take(1), SOON)) == 1
+        proxy.silence()
+        sending = asyncio.create_task(opened.send(rig.outgoing([bytes(8 * 1024 * 1024)] * 2)))
+        opened._arrived.append(object())  # type: ignore[arg-type]  # as if a delivery waited
+        await asyncio.sleep(0)
+        taking = asyncio.create_task(opened.take(1))
+        await asyncio.sleep(0.3)
+        assert not taking.done()
+        proxy.speak()
+        assert len(await asyncio.wait_for(taking, SOON)) == 1
+        assert await asyncio.wait_for(sending, SOON) == [CONFIRMED] * 2
+        await opened.close()
+
+
+async def test_a_silent_peer_does_not_hold_up_the_close(rig: LaneRig, node: LocalBroker) -> None:
+    """A lane closes within seconds though nobody answers, also with megabytes that nobody reads."""
+
+    async def close_in_silence(name: str, size: int) -> None:
+        async with proxy_to(node.port) as proxy:
+            opened = await rig.open(name, url=str(URL(node.url).with_port(proxy.port)))
+            proxy.silence()
+            sending = asyncio.create_task(opened.send(rig.outgoing([bytes(size)])))
+            await asyncio.sleep(0.1)
+            started = time.monotonic()
+            await asyncio.wait_for(opened.close(), 4 * SOON)
+            assert time.monotonic() - started < 2 * CLOSE_SECONDS + 3
+            (outcome,) = await asyncio.wait_for(sending, SOON)
+            assert isinstance(outcome, Unknown)
+
+    async with asyncio.TaskGroup() as group:
+        for name in LANES:
+            for size in (1, 16 * 1024 * 1024):
+                group.create_task(close_in_silence(name, size))
 
 
 async def test_diverted_traffic_alone_would_look_like_silence(

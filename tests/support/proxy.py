@@ -22,6 +22,10 @@ class Proxy:
         """Forward nothing from now on, and read nothing."""
         self._open.clear()
 
+    def speak(self) -> None:
+        """Forward again."""
+        self._open.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
         for source, sink in ((reader, upstream_writer), (upstream_reader, writer)):

@@ -37,6 +37,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
         self._wake = asyncio.Event()
         self._stopped = False
         self._ended: str | None = None
+        self._closings: set[asyncio.Future[None]] = set()  # asyncio itself keeps no task alive
         self._clock = ConfirmClock(
             confirm_timeout, self._is_blocked, lambda: self._end(f"no confirm within {confirm_timeout:g} s")
         )
@@ -166,10 +167,23 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
         await self._shut("the lane is closed")
 
     async def _shut(self, reason: str) -> None:
-        """Close both connections; one whose peer does not answer is not waited for."""
+        """Close both connections; one whose peer does not answer is dropped."""
         self._end(reason)
         await asyncio.gather(self._close(self._consuming), self._close(self._publishing))
 
     async def _close(self, connection: ConnectionT) -> None:
-        with contextlib.suppress(*CHANNEL_ERRORS, TimeoutError):
-            await asyncio.wait_for(connection.close(), CLOSE_SECONDS)
+        closing = asyncio.ensure_future(connection.close())
+        self._closings.add(closing)
+        closing.add_done_callback(_forget_error)
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if not closing.done():
+            self._drop(connection)
+
+    def _drop(self, connection: ConnectionT) -> None:
+        """Give a connection up that does not close in time; aiormq itself does so after three heartbeats."""
+
+
+def _forget_error(closing: "asyncio.Future[None]") -> None:
+    """Take note of how a connection closed: it is over, whatever it was."""
+    if not closing.cancelled():
+        closing.exception()

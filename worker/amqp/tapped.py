@@ -143,10 +143,8 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
             if frames:
                 self._consuming_tap.write(b"".join(frames))
 
-    async def _shut(self, reason: str) -> None:
-        await super()._shut(reason)
-        self._consuming_tap.abort()  # of no effect where the connection has closed in order
-        self._publishing_tap.abort()
+    def _drop(self, connection: TappedConnection) -> None:
+        connection.tap.abort()
 
 
 def _resolve(answered: "asyncio.Future[None]") -> None:
