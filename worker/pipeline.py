@@ -13,23 +13,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
 
-from schemas.dead_letter import TRACESTATE
-from worker.amqp.lane import Confirmed, Delivery, Lane, Outgoing, Refused, Unknown
+from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.envelope import Envelopes, rfc3339
 from worker.errors import (
     BrokerUnavailable,
-    InvariantViolation,
     RetriesExhausted,
     StepOverran,
     TransientError,
 )
 from worker.intake import Intake
-from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, Released
+from worker.outcome import Released
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicy
-from worker.telemetry import attributes as names
+from worker.sending import Sending, outcome_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 from worker.work import FIRST_CANDIDATE, Step, ToAsk, ToDead, ToDelay, ToProcessor, Work
@@ -65,6 +63,7 @@ class Pipeline:
     queue: str
     plugins: Caller = field(default_factory=Caller)
     _intake: Intake = field(init=False)
+    _sending: Sending = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _asking: set[asyncio.Task[None]] = field(default_factory=set)
@@ -73,6 +72,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.limits.batches)
+        self._sending = Sending(self.envelopes, self.delay_exchange)
         self.use(self.planner)
 
     def use(self, planner: Planner) -> None:
@@ -175,13 +175,13 @@ class Pipeline:
         waiting: list[Work] = []
         while works:
             now = self.now()
-            confirmations = await self.lane.send([self._outgoing(work, now) for work in works])
+            confirmations = await self.lane.send([self._sending.outgoing(work, now) for work in works])
             done: list[int] = []
             again: list[Work] = []
             for work, confirmation in zip(works, confirmations, strict=True):
                 match confirmation:
                     case Confirmed():
-                        self.reporter.finish(work, _outcome(work))
+                        self.reporter.finish(work, outcome_of(work))
                         done.append(work.delivery.tag)
                     case Refused():
                         work.trace.sent(confirmation.code)
@@ -257,52 +257,3 @@ class Pipeline:
         attempts = (*work.arrival.attempts, failure)
         codes = ", ".join(attempt.code for attempt in attempts)
         return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
-
-    def _outgoing(self, work: Work, now: datetime) -> Outgoing:
-        """Build the publish of a payment's next step."""
-        step = work.step
-        match step:
-            case ToProcessor():
-                plan = work.planned()
-                dispatch = work.dispatch = plan.dispatch(step.candidate)
-                traceparent = work.trace.sending(
-                    dispatch.exchange,
-                    dispatch.routing_key,
-                    lambda: {
-                        names.PAYMENT_PROCESSOR: dispatch.processor,
-                        names.DISPATCH_ID: dispatch.dispatch_id,
-                    },
-                )
-                return self.envelopes.dispatch(
-                    dispatch, plan.payment_id, work.arrival.attempt, traceparent, now,
-                    work.properties.headers.get(TRACESTATE),
-                )  # fmt: skip
-            case ToDelay():
-                exchange = self.delay_exchange(step.seconds)
-                traceparent = work.trace.sending(exchange, self.envelopes.return_to, dict)
-                return self.envelopes.delayed(exchange, work, step.failure, traceparent, now)
-            case ToDead():
-                traceparent = work.trace.sending(self.envelopes.dead_exchange, step.error.code, dict)
-                return self.envelopes.dead_letter(work, step.error, step.attempts, traceparent, now)
-            case ToAsk():
-                raise InvariantViolation("a payment that is not planned is about to be sent")
-            case _:
-                assert_never(step)
-
-
-def _outcome(work: Work) -> Outcome:
-    """Return what a confirmed step means for its payment."""
-    step = work.step
-    match step:
-        case ToProcessor():
-            if work.dispatch is None:
-                raise InvariantViolation("a dispatch was confirmed that was never sent")
-            return Dispatched(work.dispatch.processor, work.dispatch.dispatch_id)
-        case ToDelay():
-            return Delayed(step.seconds, step.failure.code)
-        case ToDead():
-            return DeadLettered(step.error)
-        case ToAsk():
-            raise InvariantViolation("a payment was confirmed that is not planned")
-        case _:
-            assert_never(step)

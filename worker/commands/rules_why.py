@@ -107,6 +107,15 @@ def as_dict(found: "Explanation") -> dict[str, Any]:
         result["rounding"] = [step.as_dict() for step in charge.trail]
     if found.charge_error is not None:
         result["charge_error"] = found.charge_error
+    if found.exchange is not None:
+        result["settlement"] = {
+            "amount": f"{found.exchange.result} {found.exchange.result.currency.code}",
+            "rate": str(found.exchange.rate),
+            "source": found.exchange.rate.source,
+            "remainder": found.exchange.remainder,
+        }
+    if found.exchange_error is not None:
+        result["settlement_error"] = found.exchange_error
     return result
 
 
@@ -181,6 +190,12 @@ def _outcome_lines(found: "Explanation") -> list[str]:
         fees = ", ".join(f"{fee.name} {fee.money}" for fee in charge.fees)
         lines.append(f"Gross {charge.gross}, fees {fees}, net {charge.net}.")
         lines += [f"  {escape(str(step))}" for step in charge.trail]
+    if (exchange := found.exchange) is not None:
+        source, code = escape(exchange.rate.source), exchange.result.currency.code
+        lines.append(f"Settles {exchange.result} {code}, at {exchange.rate} by {source}.")
+        lines.append(f"  {escape(str(exchange.step))}")
+    if found.exchange_error is not None:
+        lines.append(f"[red]It cannot be settled:[/] {escape(found.exchange_error)}")
     if found.charge_error is not None:
         lines.append(f"[red]The fees cannot be charged:[/] {escape(found.charge_error)}")
     lines.append(f"[dim]rules version {found.rules_version}, at {found.now.isoformat()}[/]")

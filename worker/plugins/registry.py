@@ -138,8 +138,6 @@ class Registry:
         return self._offers[one]
 
     def _find(self, kind: Kind, name: str) -> Installed:
-        if not self.allowed:
-            raise _wrong_name(f"unknown {kind.value} plugin {name!r} (the settings allow no plugins)")
         found = [one for one in self.installed if one.kind is kind and one.name == name]
         if name not in self.allowed and found:
             raise _wrong_name(
@@ -153,7 +151,9 @@ class Registry:
             return found[0]
         usable = sorted({one.name for one in self.installed if one.kind is kind} & self.allowed)
         known = (
-            f"allowed {kind.value} plugins are {listing(usable)}" if usable else "none of these is allowed"
+            f"allowed {kind.value} plugins are {listing(usable)}"
+            if usable
+            else "none of that kind is allowed"
         )
         others = [one.kind.value for one in self.installed if one.name == name]
         hint = f"; it is a {others[0]}" if others else nearest(name, usable)

@@ -7,7 +7,7 @@ from typing import Any as Anything
 
 from schemas.payment import Payment
 from worker.errors import WorkerError
-from worker.money import Amount, Charge, CompiledSchedule, format_units, parse_units
+from worker.money import Amount, Charge, CompiledSchedule, Exchange, format_units, parse_units
 from worker.routing.actions import cost_of
 from worker.routing.answers import Scalar
 from worker.routing.asking import compile_asking
@@ -74,6 +74,9 @@ class Explanation:
     steps: tuple[str, ...] = ()
     added: Mapping[str, Scalar] = field(default_factory=dict)
     """Steps that looked at the payment, and what they added to it."""
+    exchange: Exchange | None = None
+    exchange_error: str | None = None
+    """The net in the settlement currency, or why there is none."""
 
 
 def explain(table: RuleTable, payment: Payment, now: datetime, ask: Ask | None = None) -> Explanation:
@@ -110,6 +113,7 @@ def _explain(table: RuleTable, payment: Payment, now: datetime, answers: Answers
                 charge = _charge(decision.fees, payment, answers)
             except WorkerError as problem:
                 error = str(problem)
+    exchange, exchange_error = _exchange(table, decision, charge, payment, now, answers)
     conditions = describe(decider.condition)
     return Explanation(
         table.version,
@@ -122,6 +126,8 @@ def _explain(table: RuleTable, payment: Payment, now: datetime, answers: Answers
         costs,
         passed.asked,
         passed.added,
+        exchange,
+        exchange_error,
     )
 
 
@@ -130,6 +136,27 @@ def _charge(fees: CompiledSchedule | PluginSchedule, payment: Payment, answers: 
     if isinstance(fees, PluginSchedule):
         return fees.charge(payment, units, scale, answers)
     return fees.explain(Amount(units, scale, fees.currency))
+
+
+def _exchange(  # noqa: PLR0913 - it looks at all that led to the decision
+    table: RuleTable,
+    decision: Decision,
+    charge: Charge | None,
+    payment: Payment,
+    now: datetime,
+    answers: Answers,
+) -> tuple[Exchange | None, str | None]:
+    """Return the net converted, where the route settles in another currency and the rules have rates."""
+    if not isinstance(decision, Routed) or table.rates is None:
+        return None, None
+    wanted, own = decision.settings.settlement_currency, payment.amount.currency
+    if wanted in (None, own) or (charge is None and decision.fees is not None):
+        return None, None
+    net = charge.net if charge else Amount.parse(payment.amount.value, table.currencies.lookup(own))
+    try:
+        return table.rates.convert(net, table.currencies.lookup(str(wanted)), now, answers), None
+    except WorkerError as problem:
+        return None, str(problem)
 
 
 def _cost(processor: Processor, payment: Payment) -> CandidateCost:
