@@ -40,7 +40,6 @@ class ConfirmClock:
 
     def close(self) -> None:
         """Call ``late`` no more."""
-        self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -55,6 +55,14 @@ def test_a_return_is_a_refusal_whatever_the_confirm_says() -> None:
     assert batch.outcomes == [Refused("unroutable", "returned by the broker: NO_ROUTE"), CONFIRMED]
 
 
+def test_a_nack_does_not_hide_the_words_of_a_return() -> None:
+    """Why a publish could not be routed says more than that it was not stored."""
+    confirms, batch, _ = published(1)
+    confirms.returned("m1", "NO_ROUTE")
+    confirms.confirm(1, multiple=False, stored=False)
+    assert batch.outcomes == [Refused("unroutable", "returned by the broker: NO_ROUTE")]
+
+
 def test_a_nack_of_many_spares_what_was_stored() -> None:
     """A multiple nack refuses only what has no answer yet."""
     confirms, batch, _ = published(3)
