@@ -73,6 +73,6 @@ async def test_a_closed_clock_is_silent() -> None:
     setting = Setting()
     waiting = setting.clock.start()
     setting.clock.close()
-    setting.clock.stop(waiting)
     await asyncio.sleep(2 * LATE_SECONDS)
+    setting.clock.stop(waiting)
     assert not setting.late.is_set()
