@@ -237,6 +237,13 @@ def test_bounds_finer_than_the_amount_still_decide() -> None:
     ]  # fmt: skip
 
 
+def test_bounds_of_sixteen_digits_are_exact() -> None:
+    """A bound that no binary fraction holds still belongs to its tier."""
+    schedule = tiered(TierKind.VOLUME, ("9007.199254740993", "3", None), (None, "1", None))
+    assert charged(schedule, "9007.199254740993")[2] == ("270.22",)
+    assert charged(schedule, "9007.199254740994")[2] == ("90.07",)
+
+
 def test_terms_of_a_component_add_up_across_their_tiers() -> None:
     """Two tiered terms with other bounds, a percentage and a fixed sum are one fee, rounded once."""
     first = TieredTerm(
@@ -292,6 +299,14 @@ def test_taxes_are_on_rounded_fees_by_name() -> None:
         ),
     )
     assert charged(schedule, "10.00")[2] == ("1.00", "2.00", "0.20", "0.30", "0.35")
+
+
+@pytest.mark.parametrize("rate, tax", [("19", "1.90"), ("8.1", "0.81"), ("0", "0.00"), ("100", "10.00")])
+def test_taxes_of_any_rate_are_exact(rate: str, tax: str) -> None:
+    """Rates that do not divide a hundred, none at all, and everything."""
+    fee = FeeComponent("a", (FixedTerm(eur("10.00")),))
+    schedule = FeeSchedule("x", (fee, TaxComponent("vat", Percent.parse(rate))))
+    assert charged(schedule, "50.00")[2] == ("10.00", tax)
 
 
 def test_a_tax_on_nothing_is_nothing() -> None:

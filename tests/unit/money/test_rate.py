@@ -222,6 +222,14 @@ def test_a_direct_rate_goes_before_an_inverse() -> None:
         assert RateBook(rates).find(EUR, USD, now=NOW, max_age_seconds=0) == direct
 
 
+def test_a_direct_or_inverse_rate_goes_before_a_cross() -> None:
+    """A published pair is used as it is, though the way across is loaded too."""
+    published = rate("1.30", GBP, USD)
+    book = RateBook((rate("1.08"), rate("0.85", EUR, GBP), published), via=EUR)
+    assert book.find(GBP, USD, now=NOW, max_age_seconds=0) == published
+    assert book.find(USD, GBP, now=NOW, max_age_seconds=0) == published.inverse()
+
+
 @pytest.mark.parametrize(
     "book, pair, message",
     [

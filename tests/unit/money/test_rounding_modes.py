@@ -84,3 +84,4 @@ def test_rescaling_up_is_exact_and_down_rounds_by_the_mode() -> None:
     assert rescale(125, 2, 1, Rounding.HALF_UP) == 13
     assert rescale(-125, 2, 0, Rounding.FLOOR) == -2
     assert rescale(5, 0, 40, Rounding.CARRY) == 5 * 10**40
+    assert rescale(5, 2, 2, Rounding.CARRY) == 5
