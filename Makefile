@@ -29,6 +29,7 @@ demo: $(STAMPS)/dev $(STAMPS)/rabbitmq ## stream payments through real workers a
 	@$(BIN)/payment-worker demo $(DEMO_ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run every test
+	@$(SETUP) browser
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON Schemas
