@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiormq
@@ -92,7 +93,7 @@ async def contestants(url: str, port: int, c_relay: Path | None, count: int) -> 
         program = [str(HERE / f"relays/{script}.py")]
         relays[name] = [sys.executable, *program, url, *arguments]
     found = [
-        Contestant(name, lambda command=command: command, "bench.in", ["bench.out"])
+        Contestant(name, partial(list, command), "bench.in", ["bench.out"])
         for name, command in relays.items()
     ]
     for lane in LANES:
@@ -102,7 +103,7 @@ async def contestants(url: str, port: int, c_relay: Path | None, count: int) -> 
         found.append(
             Contestant(
                 f"payment-worker on the {lane} lane",
-                lambda command=command: command,
+                partial(list, command),
                 f"{prefix}.incoming",
                 inboxes,
                 {LANE_VARIABLE: lane},
@@ -170,7 +171,7 @@ async def _samples(
     for number in range(pace.samples + warm_up):
         for way, exchange in ways.items():
             started = time.perf_counter()
-            await producer.basic_publish(next(bodies), exchange=exchange, routing_key="card.eur", wait=False)
+            await producer.basic_publish(next(bodies), exchange=exchange, routing_key="card.eur")
             seconds = await asyncio.wait_for(arrivals.get(), ARRIVE_SECONDS) - started
             if number >= warm_up:
                 taken[way].append(1e3 * seconds)

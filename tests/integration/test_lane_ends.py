@@ -158,6 +158,42 @@ async def test_a_lane_that_the_broker_blocks_can_stop(node: LocalBroker, rig: La
     assert await asyncio.wait_for(sending, SOON) == [CONFIRMED]
 
 
+async def test_an_end_is_noticed_while_the_broker_blocks(
+    node: LocalBroker, rig: LaneRig, lane: AnyLane
+) -> None:
+    """A lane that is held up and loses its consumer does not wait for the alarm to pass."""
+    await ctl(node, "set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        sending = asyncio.create_task(lane.send(rig.outgoing([b"1"])))
+
+        async def blocked() -> bool:
+            return lane._is_blocked()
+
+        await eventually(blocked, "the alarm")
+        lane._arrived.append(object())  # type: ignore[arg-type]  # as if a delivery waited
+        taking = asyncio.create_task(lane.take(1))
+        await rig.channel.queue_delete(rig.source)
+        with pytest.raises(BrokerUnavailable, match="cancelled the consumer"):
+            await asyncio.wait_for(taking, SOON)
+        (outcome,) = await asyncio.wait_for(sending, SOON)
+        assert outcome == CONFIRMED or isinstance(outcome, Unknown)
+    finally:
+        await ctl(node, "set_vm_memory_high_watermark", "0.6")
+
+
+@pytest.mark.parametrize("name", LANES)
+async def test_a_lane_that_cannot_start_leaves_nothing_open(
+    node: LocalBroker, rig: LaneRig, name: str
+) -> None:
+    """Without its queue a lane does not open, says which queue, and closes its connections."""
+    await rig.channel.queue_delete(rig.source)
+    with pytest.raises(BrokerUnavailable, match=f"cannot consume {rig.source}: .*no queue"):
+        await rig.open(name)
+    listed = await asyncio.to_thread(node.rabbitmqctl, "list_connections", "client_properties")
+    assert "test tap" not in listed
+    assert "test standard" not in listed
+
+
 def tls_url(node: LocalBroker, ca: Path) -> str:
     port: int = node.tls_port  # type: ignore[attr-defined]
     return str(URL(node.url).with_scheme("amqps").with_port(port).with_query(cafile=str(ca)))
