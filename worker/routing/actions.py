@@ -144,8 +144,8 @@ class Send:
         ]
         low = max((one.low for one in limits if one.low is not None), default=0)
         high = min((one.high for one in limits if one.high is not None), default=None)
-        if self.cheapest:
-            high = low  # nothing is decided before the cost is known
+        if self.cheapest or any(currency in (processor.exponents or ()) for processor in accepted):
+            high = low  # nothing is decided before the cost, or each payment's digits, are known
         plan = _Plan(self._decision(tuple(accepted), tuple(skipped), currency), low, high)
         self._memo[kind] = plan
         return plan

@@ -62,6 +62,10 @@ class Processor:
         for limit in self.limits:
             if limit.excludes(currency, amount):
                 return f"it takes amounts {limit.text}, not {shown_amount(amount)} {currency}"
+        exponent = (self.exponents or {}).get(currency)
+        if exponent is not None and amount % POWERS[AMOUNT_SCALE - exponent]:
+            written = shown_amount(amount)
+            return f"it counts {currency} with {exponent} digits after the point and would lose some of {written}"
         return None
 
 

@@ -272,3 +272,19 @@ def test_the_memory_of_kinds_is_bounded(table_of, pay, now):
     for i in range(5_000):
         table.route(pay(type=f"t{i}"), now)
     assert len(table.rules[0].action._memo) <= 4_096
+
+
+@pytest.mark.parametrize(
+    ("value", "takers"), [("1200", "ab"), ("1200.00", "ab"), ("1200.50", "b"), ("0.5", "b")]
+)
+def test_a_processor_that_would_lose_digits_is_skipped(table_of, pay, now, value, takers):
+    """Who counts forints without decimals takes whole forints only, whatever came before."""
+    table = table_of(
+        {"name": "r", "when": {"currency": "HUF"}, "route": {"to": "a", "fallback": ["b"]}},
+        processors={"a": {"exponents": {"HUF": 0}}, "b": {}},
+    )
+    for _ in range(2):
+        decision = table.route(pay(f"{value} HUF"), now)
+        assert "".join(names(decision)) == takers
+        if takers == "b":
+            assert "would lose some" in decision.skipped[0].reason
