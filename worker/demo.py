@@ -71,7 +71,7 @@ class Demo:
     async def run(self) -> bool:
         """Play it and return whether every payment is accounted for."""
         settings = load_settings(amqp_url=self.url, rules=self.plan.rules, processes=self.plan.processes)
-        table = load_rules(settings.rules, catalogue=Registry.of(settings.plugins))
+        table = load_rules(settings.rules, settings.overlays, catalogue=Registry.of(settings.plugins))
         await prepare_topology(settings, table)
         with tempfile.TemporaryFile() as log:
             worker = await self._start_worker(log.fileno())

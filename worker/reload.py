@@ -26,6 +26,7 @@ class RulesWatch:
     """Watches the files of the rules in force; hands new tables to ``apply``, in silence without a log."""
 
     paths: Sequence[Path]
+    overlays: Sequence[Path]
     loaded: LoadedRules
     apply: Callable[[RuleTable], Awaitable[None]] | None = None
     log: Log | None = None
@@ -59,7 +60,7 @@ class RulesWatch:
         """
         before = self.loaded.table.version
         try:
-            loaded = await asyncio.to_thread(load, self.paths, (), self.catalogue)
+            loaded = await asyncio.to_thread(load, self.paths, self.overlays, self.catalogue)
             if loaded.table.version == before:
                 return True
             if self.apply is not None:

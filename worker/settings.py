@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(Path("routing_rules"),), description="rule files or folders of them"
     )
+    overlays: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="rule files laid over the others, for one environment"
+    )
     prefix: str = Field(
         default="payments",
         pattern=r"^[A-Za-z0-9_.:-]{1,64}$",

@@ -51,7 +51,7 @@ async def _work(settings: Settings, loaded: LoadedRules, plugins: Registry) -> i
     log = get_log(pid=os.getpid())
     tracer = make_tracer(otel_exporter("traces"), Names(settings.prefix).incoming)
     worker = Worker(settings, loaded.table, tracer, log)
-    watch = RulesWatch(settings.rules, loaded, worker.use, log, plugins)
+    watch = RulesWatch(settings.rules, settings.overlays, loaded, worker.use, log, plugins)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, watch.nudge.set)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,7 +104,7 @@ def _child(settings: Settings, kept: KeptRules) -> None:
     quiet_libraries()
     plugins = Registry.of(settings.plugins)
     try:
-        loaded = load(settings.rules, catalogue=plugins)
+        loaded = load(settings.rules, settings.overlays, catalogue=plugins)
     except InvalidRules as error:
         get_log(pid=os.getpid()).error("rules not read: the last good ones are in force", reason=str(error))
         loaded = kept.restore(plugins)

@@ -109,3 +109,21 @@ def test_new_processors_get_their_queues(
         wait_until(lambda: books.depth("proc.gamma.inbox") == 10, "10 dispatches at gamma")
         assert worker.terminate()[0] == 0
     books.channel.queue_delete(f"{prefix}.proc.gamma.inbox")
+
+
+def test_an_overlay_is_in_force_and_watched(
+    books: Books, start_worker: StartWorker, rules: Path, prefix: str, tmp_path: Path
+) -> None:
+    """The file of one environment lies over the rules, and its change is a change of the rules."""
+    overlay = tmp_path / "production.overlay"
+    overlay.write_text("rules:\n  - {name: cards, route: {to: beta}}\n")
+    with start_worker("--overlay", str(overlay)) as worker:
+        worker.wait_for_sessions(2)
+        books.publish(GOOD[:5])
+        wait_until(lambda: books.depth("proc.beta.inbox") == 5, "5 dispatches at beta")
+        replace(overlay, "rules:\n  - {name: cards, route: {to: alpha}}\n")
+        version = load_rules([rules], [overlay]).version
+        wait_until(lambda: converged(worker, version, 1), "the changed overlay")
+        books.publish(GOOD[5:10])
+        wait_until(lambda: books.depth("proc.alpha.inbox") == 5, "5 dispatches at alpha")
+        assert worker.terminate()[0] == 0

@@ -20,6 +20,12 @@ Prefix = Annotated[
         metavar="NAME", help="Prefix of queues and exchanges, default payments.", show_default=False
     ),
 ]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--overlay", metavar="FILE", help="Rule file laid over the others; repeatable.", show_default=False
+    ),
+]
 Rules = Annotated[
     list[Path] | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.options import AmqpUrl, Prefix, Rules
+from worker.commands.options import AmqpUrl, Overlays, Prefix, Rules
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def run(
     rules: Rules = None,
+    overlay: Overlays = None,
     amqp_url: AmqpUrl = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Worker processes, default 1.", show_default=False)
@@ -43,6 +44,7 @@ def run(
 
         settings = load_settings(
             rules=rules or None,
+            overlays=overlay or None,
             amqp_url=amqp_url,
             processes=processes,
             prefix=prefix,
@@ -74,7 +76,7 @@ def _run(settings: "Settings") -> int:
     otel_exporter("metrics")
     plugins = Registry.of(settings.plugins)
     plugins.check()
-    loaded = load(settings.rules, catalogue=plugins)
+    loaded = load(settings.rules, settings.overlays, catalogue=plugins)
     asyncio.run(prepare_topology(settings, loaded.table))
     get_log().info(
         "worker starting",
@@ -83,4 +85,5 @@ def _run(settings: "Settings") -> int:
         rules=[str(path) for path in settings.rules],
         rules_version=loaded.table.version,
     )
-    return asyncio.run(Supervisor(settings, RulesWatch(settings.rules, loaded, catalogue=plugins)).run())
+    watch = RulesWatch(settings.rules, settings.overlays, loaded, catalogue=plugins)
+    return asyncio.run(Supervisor(settings, watch).run())

@@ -38,7 +38,7 @@ def _apply(mode: str, rules: Rules, amqp_url: AmqpUrl, prefix: Prefix) -> None:
 
         quiet_libraries()
         settings = load_settings(rules=rules or None, amqp_url=amqp_url, prefix=prefix, topology=mode)
-        table = load_rules(settings.rules, catalogue=Registry.of(settings.plugins))
+        table = load_rules(settings.rules, settings.overlays, catalogue=Registry.of(settings.plugins))
         asyncio.run(prepare_topology(settings, table))
         _show(settings, topology_of(settings, table))
 

@@ -65,7 +65,7 @@ class Processor:
         exponent = (self.exponents or {}).get(currency)
         if exponent is not None and amount % POWERS[AMOUNT_SCALE - exponent]:
             written = shown_amount(amount)
-            return f"it counts {currency} with {exponent} digits after the point and would lose some of {written}"
+            return f"it counts {currency} with {exponent} digits and would lose some of {written}"
         return None
 
 
