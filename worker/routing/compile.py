@@ -152,7 +152,7 @@ def build_table(
     divided = [
         (rule, *split_indexable(term))
         for rule in rules
-        for term in disjuncts(rule.condition, MAX_ALTERNATIVES)
+        for term in sorted(disjuncts(rule.condition, MAX_ALTERNATIVES), key=_asks_any)
     ]
     tries = [_try(rule, rest) for rule, _, rest in divided]
     decided = [not one.checks and one.asking is None for one in tries]
@@ -165,6 +165,11 @@ def build_table(
         tuple(rules),
         index,
     )
+
+
+def _asks_any(term: tuple[Condition, ...]) -> bool:
+    """Whether a plugin has a say in it; alternatives without one are tried first."""
+    return any(map(asks, term))
 
 
 def _try(rule: Rule, rest: tuple[Condition, ...]) -> Try:

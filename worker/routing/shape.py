@@ -151,7 +151,7 @@ def _models(annotation: Any) -> set[type[BaseModel]]:
     return {model for inner in get_args(annotation) for model in _models(inner)}
 
 
-def _message(  # noqa: PLR0911 - one return for each kind of complaint
+def _message(  # noqa: C901, PLR0911 - one return for each kind of complaint
     root: Table, path: Path, models: set[type[BaseModel]], error: Mapping[str, Any], *, on_key: bool
 ) -> str:
     node = find(root, path)
@@ -180,6 +180,8 @@ def _message(  # noqa: PLR0911 - one return for each kind of complaint
                 text.strip().strip("'") for text in context["expected"].replace(" or ", ",").split(",")
             ]
             return f"{value!r} is none of {listing(expected)}{nearest(value, expected)}"
+        case "too_long" | "too_short" if path[-1] == "plugin":
+            return "`plugin` names one plugin with its arguments: {name: {argument: value}}"
         case "route_kind":
             keys = tuple(node.entries) if isinstance(node, Table) else ()
             hints = [hint for key in keys if (hint := nearest(key, ROUTE_KINDS))]
