@@ -95,7 +95,7 @@ async def test_a_connection_closed_by_the_broker_ends_the_lane(
 
     sending = asyncio.create_task(send_until_the_end())
     await ctl(node, "close_all_connections", "maintenance at noon")
-    with pytest.raises(BrokerUnavailable, match=r"connection closed: .*maintenance at noon"):
+    with pytest.raises(BrokerUnavailable, match="maintenance at noon"):
         await asyncio.wait_for(lane.take(1), SOON)
     await asyncio.wait_for(sending, SOON)
     await lane.settle([delivery.tag])

@@ -153,7 +153,7 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
         except DeliveryError:
             return Refused(PublishRefused.code, "the broker answered with a nack")
         except CHANNEL_ERRORS as error:
-            reason = explain_closing(error)
+            reason = f"a publish was cut off: {explain_closing(error)}"
         else:
             if isinstance(confirm, commands.Basic.Ack):
                 return CONFIRMED
