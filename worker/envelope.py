@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas import dead_letter as names
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, Outgoing, Properties
-from worker.amqp.wire import encode_table
+from worker.amqp.wire import LAST_READABLE_SECONDS, Timestamp, encode_table
 from worker.errors import MalformedProperties, PermanentError
 from worker.planning import Dispatch
 
@@ -208,8 +208,10 @@ class Envelopes:
         return own
 
     def _copy(self, letter: Letter, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
+        timestamp = letter.properties.timestamp
         properties = replace(
             letter.properties,
+            timestamp=timestamp if timestamp is None or timestamp <= LAST_READABLE_SECONDS else None,
             headers={**producer_headers(letter.properties.headers), **own},
             message_id=self.next_message_id(),
             delivery_mode=2,
@@ -229,12 +231,21 @@ def producer_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_writable(name: str, value: Any) -> bool:
-    """Whether AMQP can carry a header out again: not all that some clients write can be written by others."""
+    """Whether a header can go out again: not all that some clients write can be written or read by others."""
     try:
         encode_table({name: value})
     except MalformedProperties:
         return False
-    return True
+    return not _has_endless_time(value)
+
+
+def _has_endless_time(value: Any) -> bool:
+    """Whether a value holds a time after the year 9999: it breaks the connection of clients that read it."""
+    if isinstance(value, Mapping):
+        return any(map(_has_endless_time, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_endless_time, value))
+    return isinstance(value, Timestamp)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -14,6 +14,7 @@ from schemas import dead_letter as headers
 from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
 from tests.support.payments import NOW, body, rule_table
 from worker.amqp.lane import Properties
+from worker.amqp.wire import Timestamp
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation
 from worker.pipeline import Limits, Pipeline
@@ -345,3 +346,14 @@ async def test_headers_too_large_to_pass_on_are_left_behind() -> None:
     stage.put(b"broken", headers={"huge": "x" * 60_000})
     await stage.drain(1)
     assert "huge" not in stage.queue("dead")[0].properties.headers
+
+
+async def test_times_that_no_client_can_read_are_left_behind() -> None:
+    """A dead letter's reader must not lose its connection over a time after the year 9999."""
+    stage = Stage()
+    endless = Timestamp(2**63)
+    stage.put(b"broken", headers={"when": endless, "deep": {"list": [endless]}, "fine": 1}, timestamp=2**63)
+    await stage.drain(1)
+    properties = stage.queue("dead")[0].properties
+    assert properties.timestamp is None
+    assert {"when", "deep", "fine"} & set(properties.headers) == {"fine"}

@@ -1,6 +1,6 @@
 """A pure codec for exactly the AMQP 0-9-1 frames the data plane needs: bytes in, values out, no I/O."""
 
-from worker.amqp.wire.fields import FieldValue, Timestamp
+from worker.amqp.wire.fields import LAST_READABLE_SECONDS, FieldValue, Timestamp
 from worker.amqp.wire.frames import DEFAULT_FRAME_MAX_BYTES
 from worker.amqp.wire.inbound import Confirm, Delivery, Event, Return
 from worker.amqp.wire.outbound import PublishRoute, encode_ack, encode_nack, encode_reject
@@ -11,6 +11,7 @@ from worker.amqp.wire.table_encoding import TableEncoder, encode_table, encode_v
 
 __all__ = [
     "DEFAULT_FRAME_MAX_BYTES",
+    "LAST_READABLE_SECONDS",
     "Confirm",
     "Delivery",
     "Event",

@@ -18,6 +18,10 @@ DOUBLE: Final = Struct(">d")
 DECIMAL: Final = Struct(">Bi")  # scale and digits: signed, as the specification's text and clients have it
 
 
+LAST_READABLE_SECONDS: Final = 253_402_300_799
+"""The end of the year 9999, after which most clients cannot read a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timestamp:
     """A time no datetime reaches: unsigned seconds since 1970, after the year 9999."""

@@ -6,7 +6,15 @@ from struct import Struct
 from struct import error as struct_error
 from typing import Final
 
-from worker.amqp.wire.fields import DECIMAL, DOUBLE, I64, MAX_DEPTH, FieldValue, Timestamp
+from worker.amqp.wire.fields import (
+    DECIMAL,
+    DOUBLE,
+    I64,
+    LAST_READABLE_SECONDS,
+    MAX_DEPTH,
+    FieldValue,
+    Timestamp,
+)
 from worker.amqp.wire.frames import U8, U16, U32, U64
 from worker.errors import MalformedProperties
 
@@ -25,7 +33,6 @@ _FIXED: Final[dict[int, Struct]] = {
 _BOOLEAN, _TIMESTAMP, _DECIMAL, _VOID = b"tTDV"
 _TEXT, _BYTES, _TABLE = b"SxF"
 _SIZED: Final = frozenset(b"xAF")
-_LAST_DATETIME_SECONDS: Final = 253_402_300_799  # the end of the year 9999
 
 
 def decode_table(table: bytes) -> dict[str, FieldValue]:
@@ -160,7 +167,7 @@ def _read_odd(kind: int, data: bytes, at: int) -> tuple[FieldValue, int]:
         return data[at] != 0, at + 1
     if kind == _TIMESTAMP:
         seconds = U64.unpack_from(data, at)[0]
-        within = seconds <= _LAST_DATETIME_SECONDS
+        within = seconds <= LAST_READABLE_SECONDS
         return datetime.fromtimestamp(seconds, tz=UTC) if within else Timestamp(seconds), at + 8
     if kind == _VOID:
         return None, at
