@@ -22,7 +22,7 @@ from worker.settings import load_settings
 
 HERE = Path(__file__).parent
 RULES = HERE.parent / "routing_rules"
-PREFETCH = 500
+PREFETCH = 1000
 
 
 def build_c_relay(folder: Path) -> Path | None:

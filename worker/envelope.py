@@ -59,42 +59,43 @@ class Arrival(NamedTuple):
     """What the headers say of a payment's past. On its first delivery there is none.
 
     ``pinned`` means that an earlier dispatch may have reached the route's first candidate unseen, so that no
-    other processor may have this payment.
+    other processor may have this payment. Where the producer's exchange and routing key are None, they are
+    the delivery's own.
     """
 
+    pinned: bool
+    message_id: str | None = None
+    expiration: str | None = None
     attempt: int = 1
     attempts: tuple[Attempt, ...] = ()
     first_seen: str | None = None
-    exchange: str = ""
-    routing_key: str = ""
-    message_id: str | None = None
-    expiration: str | None = None
-    pinned: bool = False
+    exchange: str | None = None
+    routing_key: str | None = None
 
 
 def read_arrival(delivery: Delivery, properties: Properties) -> Arrival:
     """Read a payment's past from a delivery; headers not as the worker writes them count as absent."""
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers:
-        return Arrival(
-            exchange=delivery.exchange,
-            routing_key=delivery.routing_key,
-            message_id=properties.message_id,
-            expiration=properties.expiration,
-            pinned=delivery.redelivered,
-        )
+        return Arrival(delivery.redelivered, properties.message_id, properties.expiration)
     attempt = headers[names.ATTEMPT]
     valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT
     return Arrival(
         attempt=attempt if valid else 1,
         attempts=_read_attempts(headers.get(names.ATTEMPTS)),
         first_seen=_text(headers.get(names.FIRST_SEEN)),
-        exchange=_text(headers.get(names.EXCHANGE)) or delivery.exchange,
-        routing_key=_text(headers.get(names.ROUTING_KEY)) or delivery.routing_key,
+        exchange=_text(headers.get(names.EXCHANGE)),
+        routing_key=_text(headers.get(names.ROUTING_KEY)),
         message_id=_text(headers.get(names.MESSAGE_ID)),
         expiration=_text(headers.get(names.EXPIRATION)),
         pinned=delivery.redelivered or headers.get(names.PINNED) is True,
     )
+
+
+def origin(delivery: Delivery, arrival: Arrival) -> tuple[str, str]:
+    """Return the exchange and the routing key that the producer published to."""
+    exchange = delivery.exchange if arrival.exchange is None else arrival.exchange
+    return exchange, delivery.routing_key if arrival.routing_key is None else arrival.routing_key
 
 
 class Letter(Protocol):
@@ -166,7 +167,7 @@ class Envelopes:
     ) -> Outgoing:
         """The payment as it arrived, for a delay queue; it comes back with its attempt counted."""
         arrival = letter.arrival
-        own = self._history(arrival, (*arrival.attempts, failure), now)
+        own = self._history(letter, (*arrival.attempts, failure), now)
         own[names.ATTEMPT] = arrival.attempt + 1
         own[names.TRACEPARENT] = traceparent
         if arrival.pinned:
@@ -182,7 +183,7 @@ class Envelopes:
         now: datetime,
     ) -> Outgoing:
         """The payment as it arrived, with why it is dead. The routing key is the error's code."""
-        own = self._history(letter.arrival, tuple(attempts), now)
+        own = self._history(letter, tuple(attempts), now)
         own |= {
             names.ERROR_CODE: error.code,
             names.ERROR_MESSAGE: str(error)[:2000],
@@ -194,12 +195,14 @@ class Envelopes:
             own[names.PAYMENT_ID] = letter.payment_id
         return self._copy(letter, self.dead_exchange, error.code, own)
 
-    def _history(self, arrival: Arrival, attempts: tuple[Attempt, ...], now: datetime) -> dict[str, Any]:
+    def _history(self, letter: Letter, attempts: tuple[Attempt, ...], now: datetime) -> dict[str, Any]:
+        arrival = letter.arrival
+        exchange, routing_key = origin(letter.delivery, arrival)
         own: dict[str, Any] = {
             names.ATTEMPTS: _ATTEMPTS.dump_json(attempts, exclude_none=True).decode(),
             names.FIRST_SEEN: arrival.first_seen or (attempts[0].at if attempts else rfc3339(now)),
-            names.EXCHANGE: arrival.exchange,
-            names.ROUTING_KEY: arrival.routing_key,
+            names.EXCHANGE: exchange,
+            names.ROUTING_KEY: routing_key,
         }
         if arrival.message_id is not None:
             own[names.MESSAGE_ID] = arrival.message_id

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.amqp.lane import Delivery, Properties
 from worker.codec import Decoded, decode, payment_id_hint
-from worker.envelope import Arrival, read_arrival, rfc3339
+from worker.envelope import Arrival, origin, read_arrival, rfc3339
 from worker.errors import (
     InternalError,
     InvariantViolation,
@@ -96,9 +96,7 @@ class Intake:
 
     def _unreadable(self, delivery: Delivery, error: MalformedProperties, now: datetime) -> Work:
         """Return the work of a message whose properties cannot be read: its body is all that is kept."""
-        arrival = Arrival(
-            exchange=delivery.exchange, routing_key=delivery.routing_key, pinned=delivery.redelivered
-        )
+        arrival = Arrival(delivery.redelivered)
         trace = self.tracer.receive({}, lambda: self._describe(delivery, arrival))
         work = Work(delivery, Properties(), arrival, trace)
         self._die(work, error, error.code, now)
@@ -118,9 +116,10 @@ class Intake:
 
     def _describe(self, delivery: Delivery, arrival: Arrival) -> dict[str, Any]:
         """Return a process span's attributes."""
+        exchange, routing_key = origin(delivery, arrival)
         described: dict[str, Any] = {
-            names.DESTINATION: f"{arrival.exchange}:{arrival.routing_key}:{self.queue}",
-            names.ROUTING_KEY: arrival.routing_key,
+            names.DESTINATION: f"{exchange}:{routing_key}:{self.queue}",
+            names.ROUTING_KEY: routing_key,
             names.DELIVERY_TAG: delivery.tag,
             names.BODY_SIZE: len(delivery.body),
             names.PAYMENT_ATTEMPT: arrival.attempt,

@@ -117,14 +117,14 @@ class Planner:
             members = self._settings(settings, payment, Amount(net, scale, currency), now, answers)
             more += "".join([f",{member}" for member in members])
         return Plan(
-            payment_id=payment.payment_id,
-            rule=decision.rule,
-            rules_version=table.version,
-            candidates=decision.candidates,
-            routing_key=f"{payment.type}.{currency.code.lower()}",
-            added=(added + more if more else added).encode(),
-            members=decoded.members,
-            priority=settings.priority,
+            payment.payment_id,
+            decision.rule,
+            table.version,
+            decision.candidates,
+            f"{payment.type}.{currency.code.lower()}",
+            (added + more if more else added).encode(),
+            decoded.members,
+            settings.priority,
         )
 
     def _pass_steps(self, payment: Payment, now: datetime, answers: Answers) -> tuple[Payment, str]:

@@ -71,7 +71,9 @@ class Settings(BaseSettings):
         default="declare", description="declare missing objects, or only verify those the operators own"
     )
     processes: int = Field(default=1, ge=1, le=256)
-    prefetch: int = Field(default=500, ge=1, le=5000, description="deliveries in flight per process, at most")
+    prefetch: int = Field(
+        default=1000, ge=1, le=5000, description="deliveries in flight per process, at most"
+    )
     max_batch: int = Field(default=200, ge=1, le=1000, description="payments a batch, at most")
     max_message_bytes: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024)
     connect_timeout: Seconds = Field(default=10.0, gt=0)

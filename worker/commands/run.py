@@ -27,7 +27,7 @@ def run(
     ] = None,
     prefetch: Annotated[
         int | None,
-        typer.Option(min=1, help="Deliveries in flight a process, default 500.", show_default=False),
+        typer.Option(min=1, help="Deliveries in flight a process, default 1000.", show_default=False),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")

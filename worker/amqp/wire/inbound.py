@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from worker.amqp import lane
 from worker.amqp.wire.frames import U16, U64
 from worker.amqp.wire.properties import decode_lane_properties
-from worker.errors import MalformedProperties, WireError
+from worker.errors import WireError
 
 _METHOD_BYTES: Final = 4  # class and method numbers
 _TAG_AND_BITS: Final = Struct(">QB")
@@ -182,7 +182,5 @@ def _lies(channel: int, method: str, size: int) -> WireError:
 
 
 def _text(names: bytes, start: int, size: int) -> str:
-    try:
-        return names[start : start + size].decode()
-    except UnicodeDecodeError as error:
-        raise MalformedProperties(f"a name in Basic.Deliver is not UTF-8: {error.reason}") from error
+    """Read a name. A routing key may have any bytes; what is not UTF-8 is shown, no reason to fail."""
+    return names[start : start + size].decode(errors="backslashreplace")
