@@ -175,7 +175,7 @@ def fsync_ms(folder: Path) -> float:
 def write_results(
     name: str, title: str, notes: Sequence[str], contestants: Sequence[Contestant], base: str
 ) -> str:
-    """Write JSON and Markdown into the results folder; return the Markdown. Ratios are to ``base``'s median."""
+    """Write JSON and Markdown into the results folder; return the Markdown. Ratios are to ``base``'s."""
     reference = next(c.median for c in contestants if c.name == base)
     head = "| what | messages/s, median | lowest to highest | CPU us a message | RSS MB | ratio |"
     lines = [f"## {title}", "", *notes, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |"]

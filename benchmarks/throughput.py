@@ -75,9 +75,8 @@ async def measure(url: str, port: int, c_relay: Path | None, count: int, rounds:
     for number in range(rounds):
         for contestant in contestants:
             contestant.rounds.append(await run_round(connection, contestant, bodies))
-            print(
-                f"round {number + 1} of {rounds}: {contestant.name}: {contestant.rounds[-1].messages_per_second:,.0f}/s"
-            )
+            rate = contestant.rounds[-1].messages_per_second
+            print(f"round {number + 1} of {rounds}: {contestant.name}: {rate:,.0f}/s")
     await connection.close()
     return contestants
 
@@ -102,10 +101,11 @@ def main(arguments: list[str]) -> None:
         contestants = asyncio.run(measure(broker.url, broker.port, c_relay, count, rounds))
     size = sum(map(len, _routable(1000))) / 1000
     notes = [
-        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node on the same cores, quorum queues,",
-        f"persistent messages of {size:.0f} bytes, confirms and mandatory on, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds,",
-        "contestants interleaved. The worker validates, routes by `routing_rules/default.yaml`, charges fees and traces (unsampled).",
-        "`python -m benchmarks.throughput`" + (" --quick" if options.quick else ""),
+        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node on the same cores,",
+        f"quorum queues, persistent messages of {size:.0f} bytes, confirms and mandatory on, prefetch {PREFETCH},",
+        f"{count:,} messages a round, {rounds} rounds, contestants interleaved. The worker validates, routes by",
+        "`routing_rules/default.yaml`, charges fees and passes the trace context on; nothing is exported.",
+        f"`python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
     ]
     print(
         write_results(

@@ -1,1 +1,1 @@
-"""The wire contract: what producers send, what processors receive, what a dead letter says, what rules hold."""
+"""The wire contract: what producers send, what processors receive, what dead letters say, what rules hold."""
