@@ -17,13 +17,15 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
         return 2
-    failed = []
-    for name in wanted:
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode:
-            failed.append(name)
+    failed = [name for name in wanted if not _run(name, options)]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)
+
+
+def _run(name: str, options: list[str]) -> bool:
+    """Run one module; whether it succeeded."""
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode == 0
 
 
 if __name__ == "__main__":

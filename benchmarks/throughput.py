@@ -101,11 +101,11 @@ def main(arguments: list[str]) -> None:
         contestants = asyncio.run(measure(broker.url, broker.port, c_relay, count, rounds))
     size = sum(map(len, _routable(1000))) / 1000
     notes = [
-        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms. One private RabbitMQ node on the same cores,",
-        f"quorum queues, persistent messages of {size:.0f} bytes, confirms and mandatory on, prefetch {PREFETCH},",
-        f"{count:,} messages a round, {rounds} rounds, contestants interleaved. The worker validates, routes by",
-        "`routing_rules/default.yaml`, charges fees and passes the trace context on; nothing is exported.",
-        f"`python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
+        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
+        "One private RabbitMQ node on the same cores, quorum queues, persistent messages, confirms and mandatory on,",
+        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds, interleaved.",
+        "The worker validates, routes by `routing_rules/default.yaml`, charges fees and passes the trace context on;",
+        f"nothing is exported. `python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
     ]
     print(
         write_results(
