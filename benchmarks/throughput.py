@@ -102,10 +102,10 @@ def main(arguments: list[str]) -> None:
     size = sum(map(len, _routable(1000))) / 1000
     notes = [
         f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
-        "One private RabbitMQ node on the same cores, quorum queues, persistent messages, confirms and mandatory on,",
-        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds, interleaved.",
-        "The worker validates, routes by `routing_rules/default.yaml`, charges fees and passes the trace context on;",
-        f"nothing is exported. `python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
+        "One private RabbitMQ node on the same cores, quorum queues, persistent, confirms and mandatory on,",
+        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds interleaved.",
+        "The worker validates, routes by `routing_rules/default.yaml`, charges fees, passes the trace context",
+        f"on; nothing is exported. `python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
     ]
     print(
         write_results(
