@@ -100,12 +100,14 @@ def main(arguments: list[str]) -> None:
         fsync = fsync_ms(broker.folder)
         contestants = asyncio.run(measure(broker.url, broker.port, c_relay, count, rounds))
     size = sum(map(len, _routable(1000))) / 1000
+    quick = " --quick" if options.quick else ""
     notes = [
         f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
         "One private RabbitMQ node on the same cores, quorum queues, persistent, confirms and mandatory on,",
-        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round, {rounds} rounds interleaved.",
-        "The worker validates, routes by `routing_rules/default.yaml`, charges fees, passes the trace context",
-        f"on; nothing is exported. `python -m benchmarks.throughput{' --quick' if options.quick else ''}`",
+        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round,",
+        f"{rounds} rounds interleaved. The worker validates, routes by `routing_rules/default.yaml`,",
+        "charges fees and passes the trace context on; nothing is exported.",
+        f"`python -m benchmarks.throughput{quick}`",
     ]
     print(
         write_results(
