@@ -146,6 +146,25 @@ def test_simulating_and_comparing(site: Path, folder: Path) -> None:
     assert "0 of 5 payments move, 4 more stay and pay other fees." in compared.stdout
 
 
+def test_what_a_plugin_does_not_answer_is_undecided(site: Path, folder: Path) -> None:
+    """Nobody is told that a payment is dead when in truth nobody knows."""
+    (folder / "rates.txt").unlink()
+    (folder / "all.ndjson").write_bytes(card())
+    (folder / "blocked.txt").write_text("")
+    text = (folder / "rules.yaml").read_text()
+    (folder / "rules.yaml").write_text(text.replace("{risk_score: {}}", "{risk_score: {milliseconds: 1000}}"))
+    (folder / "slow.py").write_text(
+        "from example_payment_plugins.steps import RiskScore\nRiskScore.deadline_seconds = 0.05\n"
+    )
+    (folder / "sitecustomize.py").write_text("import slow\n")
+    env = environment(site) | {"PYTHONPATH": f"{site}:{folder}"}
+    said = run_command("rules", "simulate", "all.ndjson", "--rules", "rules.yaml", env=env, folder=folder)
+    assert "undecided: step_unavailable" in said.stdout, said.stdout + said.stderr
+    assert (
+        "1 payments: 0 to processors, 0 dead-lettered, 1 undecided: a plugin did not answer." in said.stdout
+    )
+
+
 def test_rules_tests_with_plugins(site: Path, folder: Path) -> None:
     """Assertions beside the rules ask plugins too."""
     (folder / "rules.test.yaml").write_text(

@@ -127,6 +127,21 @@ async def test_misbehaviour_costs_its_own_payments_only(
     assert await stage.leftovers() == {}
 
 
+async def test_a_flood_of_hanging_payments_stops_nobody(stage: Stage, site: Path) -> None:
+    """More of them than a worker may hold at once: the others come through, and the flood ends dead."""
+    bad = [by("hangs", "stepped", number) for number in range(30)]
+    plain = [by("good", "card", number) for number in range(NEIGHBOURS)]
+    await use_rules(stage, RULES.format(prefix=stage.prefix), *MISBEHAVING_NAMES)
+    for message in (*bad, *plain):
+        await stage.publish(message)
+    async with stage.working(prefetch=20):
+        dispatched = await stage.dispatched("alpha", len(plain))
+        dead = await stage.take(stage.names.dead, len(bad), within_seconds=30)
+    assert ids(dispatched) == sorted(json.loads(message)["payment_id"] for message in plain)
+    assert sorted(one.body for one in dead) == sorted(bad)
+    assert await stage.leftovers() == {}
+
+
 async def test_a_plugin_that_comes_back_is_forgiven(stage: Stage, site: Path) -> None:
     """The first failure costs a try, not the payment."""
     async with misbehaving(stage):

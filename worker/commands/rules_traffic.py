@@ -209,8 +209,12 @@ def _print_simulation(simulation: "Simulation") -> None:
     if len(rows) > MOST_ROWS:
         out.print(f"[dim]{len(rows) - MOST_ROWS} smaller rows are left out; --json has all[/]")
     total = sum(sums.payments for sums in simulation.cells.values())
-    sent = sum(sums.payments for (_, to, _), sums in simulation.cells.items() if to.kind == "processor")
-    out.print(f"\n{total} payments: {sent} to processors, {total - sent} dead-lettered.")
+    sent, unknown = (
+        sum(sums.payments for (_, to, _), sums in simulation.cells.items() if to.kind == kind)
+        for kind in ("processor", "undecided")
+    )
+    left = f", {unknown} undecided: a plugin did not answer" if unknown else ""
+    out.print(f"\n{total} payments: {sent} to processors, {total - sent - unknown} dead-lettered{left}.")
 
 
 def _print_comparison(comparison: "Comparison") -> None:
