@@ -88,7 +88,8 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
         return
     if _decided_by(table, space, area.live, rule.name) is None:
         message = (
-            f"rule {rule.name}: no payment was found that reaches it; patterns and windows are not decided"
+            f"rule {rule.name}: no payment was found that reaches it; patterns, windows and plugins"
+            " are not decided"
         )
         yield Finding("undecided", Severity.NOTE, path, message)
         return
