@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from worker.errors import TransientError, WorkerError
-from worker.routing import Catalogue, RuleTable
+from worker.routing import Catalogue, Problem, RuleTable
+from worker.routing.lint import Severity, lint
+from worker.routing.source import locate
 from worker.rules_file import NO_PLUGINS, LoadedRules, load
 from worker.telemetry.logs import Log
 
 LOOK_SECONDS: Final = 1.0
+MAX_LINTED_RULES: Final = 1000  # larger tables take many seconds, in which the worker would be slower
 
 Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
@@ -60,7 +63,7 @@ class RulesWatch:
         """
         before = self.loaded.table.version
         try:
-            loaded = await asyncio.to_thread(load, self.paths, self.overlays, self.catalogue)
+            loaded, warnings = await asyncio.to_thread(self._prepare)
             if loaded.table.version == before:
                 return True
             if self.apply is not None:
@@ -76,10 +79,25 @@ class RulesWatch:
                 )
             return not isinstance(error, TransientError)
         self.loaded = loaded
+        for warning in warnings:
+            if self.log is not None:
+                self.log.warning("rules warn", version=loaded.table.version, warning=warning)
         self.results["done"] += 1
         if self.log is not None:
             self.log.info("rules reloaded", before=before, version=loaded.table.version)
         return True
+
+    def _prepare(self) -> tuple[LoadedRules, list[str]]:
+        """Read, compile and lint the files as they are now; return what `rules check` would warn of, too."""
+        loaded = load(self.paths, self.overlays, self.catalogue)
+        if self.log is None or len(loaded.table.rules) > MAX_LINTED_RULES:
+            return loaded, []
+        found = [one for one in lint(loaded.table) if one.severity is Severity.WARNING]
+        marks = [locate(loaded.root, Problem(one.path, one.message)) for one in found]
+        return loaded, [
+            f"{mark.file.name}:{mark.line + 1}:{mark.column + 1}: {one.message}"
+            for mark, one in zip(marks, found, strict=True)
+        ]
 
     def _signature(self) -> Signature:
         """Return what tells one state of the files from another."""

@@ -32,6 +32,8 @@ class Sending:
                     dispatch.exchange,
                     dispatch.routing_key,
                     lambda: {
+                        names.PAYMENT_RULE: plan.rule,
+                        names.RULES_VERSION: plan.rules_version,
                         names.PAYMENT_PROCESSOR: dispatch.processor,
                         names.DISPATCH_ID: dispatch.dispatch_id,
                     },

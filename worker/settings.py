@@ -15,6 +15,17 @@ from worker.errors import InvalidSettings
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
+_OPTIONS = {
+    "amqp_url": "--amqp-url",
+    "rules": "--rules",
+    "overlays": "--overlay",
+    "prefix": "--prefix",
+    "processes": "--processes",
+    "prefetch": "--prefetch",
+    "topology": "--topology",
+    "log_level": "--log-level",
+    "log_format": "--log-format",
+}
 
 
 def parse_duration(text: object) -> object:
@@ -144,8 +155,8 @@ def load_settings(**overrides: Any) -> Settings:
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             message = problem["msg"].removeprefix("Value error, ")
-            option = f"--{name.replace('_', '-')}"
-            lines.append(f"{option} or {ENVIRONMENT_PREFIX}{name.upper()}: {message}")
+            option = f"{_OPTIONS[name]} or " if name in _OPTIONS else ""
+            lines.append(f"{option}{ENVIRONMENT_PREFIX}{name.upper()}: {message}")
         raise InvalidSettings("\n".join(lines)) from None
 
 

@@ -102,11 +102,15 @@ def test_new_processors_get_their_queues(
     with start_worker() as worker:
         worker.wait_for_sessions(2)
         added = text.replace("processors:\n", f'processors:\n  gamma: {{exchange: "{prefix}.proc.gamma"}}\n')
+        dead = "  - name: dead\n    when: {type: card}\n    route: {to: beta}\ndefault:"
+        added = added.replace("default:", dead)
         replace(rules, added.replace("{to: alpha, fees: standard}", "{to: gamma}"))
         version = load_rules([rules]).version
         wait_until(lambda: converged(worker, version, 1), "the new rules")
         books.publish(GOOD[:10])
         wait_until(lambda: books.depth("proc.gamma.inbox") == 10, "10 dispatches at gamma")
+        assert "rules warn" in worker.log
+        assert "rule dead" in worker.log
         assert worker.terminate()[0] == 0
     books.channel.queue_delete(f"{prefix}.proc.gamma.inbox")
 
