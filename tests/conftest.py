@@ -1,5 +1,10 @@
-"""What tests share: one private RabbitMQ node a session, and names that keep its tests apart."""
+"""What tests share: one private RabbitMQ node a session, and names that keep its tests apart.
 
+Hypothesis keeps no time here: on a shared machine a slow draw is no finding. With ``CI`` set its examples are
+the same every time; a failure prints what reproduces it.
+"""
+
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Protocol
@@ -8,10 +13,20 @@ from uuid import uuid4
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
+from hypothesis import HealthCheck, settings
 
 from worker.local_broker import LocalBroker
 
 _LONGEST_PREFIX = 40
+
+settings.register_profile(
+    "shared-machine",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("shared-machine")
 
 
 class Connect(Protocol):
