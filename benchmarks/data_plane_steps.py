@@ -131,7 +131,7 @@ class Steps:
 
     def settle(self) -> None:
         """Settle a batch in order: one ack."""
-        for tag, multiple in Watermark(patience=125).settle(range(1, BATCH + 1)):
+        for tag, multiple in Watermark(patience=125, delivered=BATCH).settle(range(1, BATCH + 1)):
             encode_ack(1, tag, multiple=multiple)
 
 

@@ -113,6 +113,7 @@ class MemoryLane:
     def _deliver(self, stored: Stored) -> MemoryDelivery:
         self._next_tag += 1
         self.unacked[self._next_tag] = stored
+        self._watermark.deliver(self._next_tag)
         return MemoryDelivery(self._next_tag, stored)
 
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:

@@ -87,6 +87,7 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
             self._end(f"unexpected frame for a consumer: {frame!r}")
             return
         properties = message.header.properties
+        self._watermark.deliver(frame.delivery_tag or 0)
         self._arrived.append(
             StandardDelivery(
                 tag=frame.delivery_tag or 0,

@@ -61,7 +61,10 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
         self._confirms.fail(self._ended or reason)
 
     def _on_deliveries(self, events: list[Event]) -> None:
-        self._arrived += [event for event in events if type(event) is Delivery]
+        arrived = [event for event in events if type(event) is Delivery]
+        if arrived:
+            self._watermark.deliver(arrived[-1].tag)
+            self._arrived += arrived
         self._wake.set()
 
     def _on_confirms(self, events: list[Event]) -> None:
