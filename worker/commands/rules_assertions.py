@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.rules_options import EXIT_WRONG, fail, loaded
+from worker.commands.rules_options import EXIT_WRONG, fail, loaded, planned
 
 if TYPE_CHECKING:
     from schemas.rule_tests import RuleTests
@@ -68,7 +68,7 @@ def _run(file: Path, ask: "Ask") -> list[tuple[str, list[str]]]:
         try:
             payment = payment_of(one.payment)
             now = datetime.fromisoformat(one.now or tests.now)
-            results.append((one.name, mismatches(table, payment, now, one.expect, ask)))
+            results.append((one.name, mismatches(table, payment, now, one.expect, ask, planned)))
         except ValidationError as error:
             lines = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
             results.append((one.name, [f"the payment is none: {'; '.join(lines)}"]))

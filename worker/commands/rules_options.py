@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from schemas.payment import Payment
     from worker.plugins.registry import Registry
-    from worker.routing.questions import Kind, Use
+    from worker.routing import RuleTable
+    from worker.routing.questions import Answers, Kind, Use
     from worker.rules_file import LoadedRules
 
 EXIT_WRONG = 1
@@ -84,6 +85,14 @@ def console() -> "Console":
 def moment(now: datetime | None) -> datetime:
     """Return the time of routing that was asked for, or the present."""
     return datetime.now(UTC) if now is None else now
+
+
+def planned(table: "RuleTable", payment: "Payment", now: datetime, answers: "Answers") -> object:
+    """Plan a payment as the worker would; raises as planning does."""
+    from worker.codec import Decoded
+    from worker.planning import Planner
+
+    return Planner(table).plan(Decoded(payment, b""), now, answers)
 
 
 class PaymentLines:

@@ -18,6 +18,7 @@ from worker.commands.rules_options import (
     fail,
     loaded,
     moment,
+    planned,
     warn_unreadable,
     with_progress,
 )
@@ -48,7 +49,7 @@ def simulate(
 
     table, lines = loaded(rules, overlay).table, _lines(payments)
     with CallerNow() as caller:
-        simulation = Simulation(table, moment(now), caller.ask)
+        simulation = Simulation(table, moment(now), caller.ask, planned)
         _fed(simulation, lines)
     warn_unreadable(lines)
     if as_json:
@@ -80,7 +81,7 @@ def diff(
 
     before, after, lines = loaded([old], None).table, loaded([new], None).table, _lines(payments)
     with CallerNow() as caller:
-        comparison = Comparison(before, after, moment(now), caller.ask)
+        comparison = Comparison(before, after, moment(now), caller.ask, planned)
         _fed(comparison, lines)
     warn_unreadable(lines)
     if html is not None:

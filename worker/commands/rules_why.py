@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.commands.rules_options import Now, Overlays, Rules, console, fail, loaded, moment
+from worker.commands.rules_options import Now, Overlays, Rules, console, fail, loaded, moment, planned
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from schemas.payment import Payment
+    from worker.routing import Routed
     from worker.routing.explain import Explanation
 
 MOST_TRIALS = 40
@@ -29,17 +30,20 @@ def explain(
     """Say why a payment goes where it goes: rules tried, what failed, who was skipped, what it costs."""
     from worker.errors import AmountNotPositive, WorkerError
     from worker.money import parse_units
+    from worker.money.settled import not_settleable
     from worker.plugins.calls import CallerNow
     from worker.routing.explain import explain as explain_payment
 
     table = loaded(rules, overlay).table
     parsed = _read(payment)
     try:
-        table.currencies.lookup(parsed.amount.currency)
+        currency = table.currencies.lookup(parsed.amount.currency)
+        if not currency.settleable:
+            raise not_settleable(currency)
         if parse_units(parsed.amount.value)[0] <= 0:
             raise AmountNotPositive(f"amount {parsed.amount.value}: payments are of more than nothing")
         with CallerNow() as caller:
-            found = explain_payment(table, parsed, moment(now), caller.ask)
+            found = explain_payment(table, parsed, moment(now), caller.ask, planned)
     except WorkerError as error:
         raise fail(f"refused before routing: {error.code}: {error}") from None
     if as_json:
@@ -93,10 +97,12 @@ def as_dict(found: "Explanation") -> dict[str, Any]:
         case Routed():
             result["processor"] = destination.name
             result["candidates"] = [{"processor": one.processor, "cost": one.cost} for one in found.costs]
+            result |= _settings_dict(decision, found)
         case Rejected():
             result |= {"code": decision.code, "reason": decision.reason}
         case Held():
             result["reason"] = decision.reason
+    result |= _refusal_dict(found)
     if not isinstance(decision, Held):
         result["skipped"] = [{"processor": one.processor, "reason": one.reason} for one in decision.skipped]
     if found.charge is not None:
@@ -117,6 +123,55 @@ def as_dict(found: "Explanation") -> dict[str, Any]:
     if found.exchange_error is not None:
         result["settlement_error"] = found.exchange_error
     return result
+
+
+def _refusal_dict(found: "Explanation") -> dict[str, Any]:
+    refusal = found.refusal
+    if refusal is None:
+        return {}
+    outcome = "retried" if refusal.retried else "refused"
+    return {"outcome": outcome, "processor": None, "code": refusal.code, "reason": refusal.reason}
+
+
+def _settings_dict(decision: "Routed", found: "Explanation") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if (choice := found.choice) is not None:
+        result["split"] = {
+            "point": choice.percent(choice.point),
+            "arm": choice.names[0],
+            "weight": choice.percent(choice.weight),
+        }
+    if found.accounts:
+        result["accounts"] = [
+            {"account": share.account, "percent": share.percent or "rest", "amount": amount}
+            for share, amount in found.accounts
+        ]
+    if decision.settings.priority is not None:
+        result["priority"] = decision.settings.priority
+    if found.expires_at is not None:
+        result["expires_at"] = found.expires_at.isoformat()
+    return result
+
+
+def _settings_lines(decision: "Routed", found: "Explanation") -> list[str]:
+    lines: list[str] = []
+    if (choice := found.choice) is not None:
+        lines.append(
+            f"Split: its hash point is {choice.percent(choice.point)} of 100, in the arm {choice.names[0]} "
+            f"with weight {choice.percent(choice.weight)}."
+        )
+    if found.accounts:
+        shares = [
+            f"{share.account} {share.percent + ' %' if share.percent else 'the rest'}"
+            + (f" ({amount})" if amount else "")
+            for share, amount in found.accounts
+        ]
+        lines.append(f"Accounts: {', '.join(shares)}.")
+    if decision.settings.priority is not None:
+        lines.append(f"Priority {decision.settings.priority}.")
+    if found.expires_at is not None:
+        lines.append(f"Expires at {found.expires_at.isoformat()}.")
+    return lines
 
 
 def _print(out: "Console", payment: "Payment", found: "Explanation") -> None:
@@ -178,7 +233,14 @@ def _outcome_lines(found: "Explanation") -> list[str]:
                 f"[bold]{one.processor}[/]" + (f" (costs {one.cost})" if one.cost else "")
                 for one in found.costs
             ]
-            lines.append(f"Goes to {', then '.join(names)}.")
+            way = ", then ".join(names)
+            if (refusal := found.refusal) is None:
+                lines.append(f"Goes to {way}.")
+            else:
+                ends = "Tried again later" if refusal.retried else "Dead-lettered"
+                lines.append(f"[red]{ends} as [bold]{refusal.code}[/]:[/] {escape(refusal.reason)}")
+                lines.append(f"Rule {decision.rule} would send it to {way}.")
+            lines += [escape(line) for line in _settings_lines(decision, found)]
         case Rejected():
             lines.append(f"Rejected with [bold]{decision.code}[/]: {escape(decision.reason)}")
         case Held():
@@ -194,9 +256,5 @@ def _outcome_lines(found: "Explanation") -> list[str]:
         source, code = escape(exchange.rate.source), exchange.result.currency.code
         lines.append(f"Settles {exchange.result} {code}, at {exchange.rate} by {source}.")
         lines.append(f"  {escape(str(exchange.step))}")
-    if found.exchange_error is not None:
-        lines.append(f"[red]It cannot be settled:[/] {escape(found.exchange_error)}")
-    if found.charge_error is not None:
-        lines.append(f"[red]The fees cannot be charged:[/] {escape(found.charge_error)}")
     lines.append(f"[dim]rules version {found.rules_version}, at {found.now.isoformat()}[/]")
     return lines

@@ -87,6 +87,24 @@ Kind = tuple[int, str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class ArmChoice:
+    """Why a split sends a payment to one arm: its hash ``point`` of ``whole`` lies below ``end``."""
+
+    point: int
+    whole: int
+    arm: int
+    weight: int
+    names: tuple[str, ...]
+
+    def percent(self, part: int) -> str:
+        """Return a part of the whole in percent, cut after 6 decimals."""
+        millionths = part * 100_000_000 // self.whole
+        whole, fraction = divmod(millionths, 1_000_000)
+        digits = f"{fraction:06}".rstrip("0")
+        return f"{whole}{'.' if digits else ''}{digits}"
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Routes to the first candidate that accepts. ``orders`` holds one candidate list for each arm.
 
@@ -113,6 +131,15 @@ class Send:
     def processors(self) -> tuple[Processor, ...]:
         """Every processor that the route names, once."""
         return tuple({one.name: one for order in self.orders for one in order}.values())
+
+    def choice(self, payment: Payment) -> ArmChoice | None:
+        """Return which arm of a split the payment falls to, None without a split."""
+        if len(self.ends) < 2:
+            return None
+        point = split_point(self.rule, payment.payment_id, self.ends[-1])
+        arm = bisect_right(self.ends, point)
+        weight = self.ends[arm] - (self.ends[arm - 1] if arm else 0)
+        return ArmChoice(point, self.ends[-1], arm, weight, tuple(one.name for one in self.orders[arm]))
 
     def decide(self, payment: Payment, amount: int) -> Decision:
         """Return the route with the candidates that accept, or a rejection that says why none does."""

@@ -11,6 +11,7 @@ from worker.money import Charge
 from worker.routing.decision import Decision, Held, Rejected, Routed
 from worker.routing.explain import Explanation, explain
 from worker.routing.questions import Ask
+from worker.routing.refusals import PlanIt
 from worker.routing.table import RuleTable
 
 PLAIN: Mapping[str, Any] = {
@@ -32,12 +33,17 @@ def payment_of(written: Mapping[str, Any]) -> Payment:
     return Payment.model_validate(raw)
 
 
-def mismatches(
-    table: RuleTable, payment: Payment, now: datetime, expect: Expectation, ask: Ask | None = None
+def mismatches(  # noqa: PLR0913 - whom to ask and how to plan may be left out
+    table: RuleTable,
+    payment: Payment,
+    now: datetime,
+    expect: Expectation,
+    ask: Ask | None = None,
+    plan: PlanIt | None = None,
 ) -> list[str]:
     """Return what differs from the expectation, each as one sentence; empty when the test passes."""
     try:
-        found = explain(table, payment, now, ask)
+        found = explain(table, payment, now, ask, plan)
     except WorkerError as error:
         return [f"the payment is refused before routing: {error.code}: {error}"]
     wanted = expect.model_dump(exclude_none=True)
@@ -46,6 +52,8 @@ def mismatches(
             key: getattr(expect, key) for key in ("accounts", "fees") if getattr(expect, key) is not None
         }
     actual = {**_of_decision(found.decision), **_of_charge(found.charge, found)}
+    if found.refusal is not None:
+        actual |= {"processor": None, "fallback": None, "rejected": found.refusal.code}
     return [
         f"{key}: expected {_text(value)}, got {_text(actual.get(key))}"
         for key, value in wanted.items()

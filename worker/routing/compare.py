@@ -6,6 +6,7 @@ from datetime import datetime
 
 from schemas.payment import Payment
 from worker.routing.questions import Ask
+from worker.routing.refusals import PlanIt
 from worker.routing.simulate import Destination, Outcome, outcome_of
 from worker.routing.table import RuleTable
 
@@ -58,6 +59,7 @@ class Comparison:
     new: RuleTable
     now: datetime
     ask: Ask | None = None
+    plan: PlanIt | None = None
     flows: dict[FlowKey, Flow] = field(default_factory=dict)
     payments: int = 0
     moved: int = 0
@@ -66,8 +68,8 @@ class Comparison:
     def add_all(self, payments: Iterable[Payment]) -> None:
         """Route payments by both tables and compare."""
         for payment in payments:
-            before = outcome_of(self.old, payment, self.now, self.ask)
-            after = outcome_of(self.new, payment, self.now, self.ask)
+            before = outcome_of(self.old, payment, self.now, self.ask, self.plan)
+            after = outcome_of(self.new, payment, self.now, self.ask, self.plan)
             self.payments += 1
             if before.destination != after.destination:
                 self.moved += 1

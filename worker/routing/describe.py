@@ -1,5 +1,6 @@
 """Conditions in the words of the rule file, for people who ask why."""
 
+import json
 from typing import assert_never
 
 from schemas.rules import DAYS
@@ -11,6 +12,7 @@ from worker.routing.conditions import (
     Bins,
     Condition,
     Exists,
+    Flag,
     Glob,
     Not,
     Plugin,
@@ -20,20 +22,24 @@ from worker.routing.conditions import (
     Value,
     Window,
 )
-from worker.routing.fields import moment_text
+from worker.routing.fields import Kind, kind_of, moment_text
 from worker.routing.problems import listing
 from worker.routing.processors import shown_amount
 
 MOST_VALUES = 8
+MOST_SHOWN = 60
+"""Characters of a payment's own value that are shown."""
 
 
-def describe(condition: Condition) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each condition
-    """Return the condition as one line of text."""
+def describe(  # noqa: C901, PLR0911, PLR0912 - one case for each condition
+    condition: Condition, *, typed: bool = False
+) -> str:
+    """Return the condition as one line of text; ``typed`` says of which type its values are."""
     match condition:
         case Among(field, values, negated):
-            return _among(field, values, negated=negated)
+            return _among(field, values, negated=negated, typed=typed)
         case Range():
-            return _range(condition)
+            return f"{_range(condition)}{', as a number' if typed else ''}"
         case Prefix(field, texts):
             return f"{field} begins with {listing(texts, MOST_VALUES)}"
         case Suffix(field, texts):
@@ -67,8 +73,29 @@ def _nested(condition: Condition) -> str:
     return f"({text})" if isinstance(condition, All | Any) and len(condition.parts) > 1 else text
 
 
-def _among(field: str, values: frozenset[Value], *, negated: bool) -> str:
-    shown = sorted(str(value) for value in values)
+def type_name(value: object) -> str:
+    """Return what a value of an open field is to people: text, a number, a boolean or something else."""
+    if isinstance(value, Flag | bool):
+        return "other" if value is Flag.OTHER else "boolean"
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, int) else "other"
+
+
+def value_text(value: object, *, typed: bool = False) -> str:
+    """Return a value of an open field: text in quotes, others bare; ``typed`` names the type."""
+    kind = type_name(value)
+    if kind == "boolean":
+        text = str(value).lower()
+    else:
+        text = json.dumps(value, ensure_ascii=False) if kind in ("text", "number") else repr(value)
+    text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return f"the {kind} {text}" if typed and kind in ("text", "number") else text
+
+
+def _among(field: str, values: frozenset[Value], *, negated: bool, typed: bool = False) -> str:
+    is_open = kind_of(field) is Kind.OPEN
+    shown = sorted(value_text(value, typed=typed) if is_open else str(value) for value in values)
     if len(shown) == 1:
         return f"{field} is {'not ' if negated else ''}{shown[0]}"
     return f"{field} is {'none' if negated else 'one'} of {listing(shown, MOST_VALUES)}"

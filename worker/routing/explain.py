@@ -1,14 +1,25 @@
 """Why a payment goes where it goes: each rule tried, what failed first, who was skipped, what it costs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any as Anything
 
 from schemas.payment import Payment
 from worker.errors import WorkerError
-from worker.money import Amount, Charge, CompiledSchedule, Exchange, format_units, parse_units
-from worker.routing.actions import cost_of
+from worker.money import (
+    REST,
+    Amount,
+    Charge,
+    CompiledSchedule,
+    Exchange,
+    Percent,
+    Share,
+    Split,
+    format_units,
+    parse_units,
+)
+from worker.routing.actions import ArmChoice, Send, cost_of
 from worker.routing.answers import Scalar
 from worker.routing.asking import compile_asking
 from worker.routing.conditions import (
@@ -26,12 +37,13 @@ from worker.routing.conditions import (
     Suffix,
     Window,
 )
-from worker.routing.decision import Decision, Rejected, Routed
-from worker.routing.describe import describe
-from worker.routing.fields import amount_units, raw_getter
+from worker.routing.decision import AccountShare, Decision, Rejected, Routed
+from worker.routing.describe import MOST_SHOWN, describe, type_name, value_text
+from worker.routing.fields import POWERS, Kind, amount_units, kind_of, raw_getter
 from worker.routing.plugin_fees import PluginSchedule
 from worker.routing.processors import Processor
 from worker.routing.questions import NO_ANSWERS, Answers, Ask, answered
+from worker.routing.refusals import PlanIt, Refusal, refusal
 from worker.routing.table import RuleTable
 
 
@@ -77,19 +89,31 @@ class Explanation:
     exchange: Exchange | None = None
     exchange_error: str | None = None
     """The net in the settlement currency, or why there is none."""
+    refusal: Refusal | None = None
+    """Why the payment is not sent although the rules route it."""
+    choice: ArmChoice | None = None
+    """Which arm of a split the payment falls to."""
+    expires_at: datetime | None = None
+    accounts: tuple[tuple[AccountShare, str | None], ...] = ()
+    """Each account's share with its part of the net; None where nothing can be charged."""
 
 
-def explain(table: RuleTable, payment: Payment, now: datetime, ask: Ask | None = None) -> Explanation:
+def explain(
+    table: RuleTable, payment: Payment, now: datetime, ask: Ask | None = None, plan: PlanIt | None = None
+) -> Explanation:
     """Return why the table decides as it does; the decision is the one that ``route`` gives.
 
     ``ask`` asks plugins. Without it ``PluginNeeded`` is raised where one decides; with it, whatever ``ask``
-    raises, and ``PluginFailed`` for an answer that is none.
+    raises, and ``PluginFailed`` for an answer that is none. ``plan`` plans the payment as the worker does, so
+    that the explanation has its refusal; without it only fees and rates are looked at.
     """
-    return answered(lambda answers: _explain(table, payment, now, answers), ask)
+    return answered(lambda answers: _explain(table, payment, now, answers, plan), ask)
 
 
-def _explain(table: RuleTable, payment: Payment, now: datetime, answers: Answers) -> Explanation:
-    passed = table.pass_steps(payment, now, answers)
+def _explain(
+    table: RuleTable, original: Payment, now: datetime, answers: Answers, plan: PlanIt | None
+) -> Explanation:
+    passed = table.pass_steps(original, now, answers)
     if isinstance(passed, Rejected):
         return Explanation(table.version, now, (), passed, f"{passed.rule} refuses it", None, None, ())
     payment = passed.payment
@@ -103,32 +127,85 @@ def _explain(table: RuleTable, payment: Payment, now: datetime, answers: Answers
             decider = rule
             break
     decision = decider.action.decide(payment, amount)
-    charge: Charge | None = None
-    error: str | None = None
-    costs: tuple[CandidateCost, ...] = ()
-    if isinstance(decision, Routed):
-        costs = tuple(_cost(one, payment) for one in decision.candidates)
-        if decision.fees is not None:
-            try:
-                charge = _charge(decision.fees, payment, answers)
-            except WorkerError as problem:
-                error = str(problem)
-    exchange, exchange_error = _exchange(table, decision, charge, payment, now, answers)
-    conditions = describe(decider.condition)
-    return Explanation(
+    found = Explanation(
         table.version,
         now,
         tuple(trials),
         decision,
-        conditions,
-        charge,
-        error,
-        costs,
-        passed.asked,
-        passed.added,
-        exchange,
-        exchange_error,
+        describe(decider.condition),
+        charge=None,
+        charge_error=None,
+        costs=(),
+        steps=passed.asked,
+        added=passed.added,
+        choice=decider.action.choice(payment) if isinstance(decider.action, Send) else None,
     )
+    if not isinstance(decision, Routed):
+        return found
+    found = _priced(found, decision, table, payment, answers)
+    if plan is None:
+        return found
+    return replace(found, refusal=refusal(plan, table, original, now, answers))
+
+
+def _priced(
+    found: Explanation, decision: Routed, table: RuleTable, payment: Payment, answers: Answers
+) -> Explanation:
+    """Add what a route costs, whom it pays and until when it stands."""
+    charge: Charge | None = None
+    problem: WorkerError | None = None
+    if decision.fees is not None:
+        try:
+            charge = _charge(decision.fees, payment, answers)
+        except WorkerError as error:
+            problem = error
+    refused = Refusal.of(problem) if problem else None
+    exchange, unsettled = (
+        (None, None) if problem else _exchange(table, decision, charge, payment, found.now, answers)
+    )
+    net = None if problem else _net(table, charge, payment)
+    return replace(
+        found,
+        charge=charge,
+        charge_error=str(problem) if problem else None,
+        costs=tuple(_cost(one, payment) for one in decision.candidates),
+        exchange=exchange,
+        exchange_error=unsettled.reason if unsettled else None,
+        refusal=refused or unsettled,
+        expires_at=expiry(payment, decision.settings.expires_after_seconds),
+        accounts=_accounts(decision.settings.accounts, net),
+    )
+
+
+def expiry(payment: Payment, seconds: int | None) -> datetime | None:
+    """Return until when a payment may be begun with, None for always or beyond all calendars."""
+    if seconds is None:
+        return None
+    try:
+        return (datetime.fromisoformat(payment.created_at) + timedelta(seconds=seconds)).astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _net(table: RuleTable, charge: Charge | None, payment: Payment) -> Amount:
+    if charge is not None:
+        return charge.net
+    currency = table.currencies.lookup(payment.amount.currency)
+    units, scale = parse_units(payment.amount.value)
+    if scale < currency.exponent:
+        units, scale = units * POWERS[currency.exponent - scale], currency.exponent
+    return Amount(units, scale, currency)
+
+
+def _accounts(
+    shares: tuple[AccountShare, ...], net: Amount | None
+) -> tuple[tuple[AccountShare, str | None], ...]:
+    if net is None or not shares:
+        return tuple((share, None) for share in shares)
+    weights = [REST if share.percent is None else Percent.parse(share.percent) for share in shares]
+    split = Split(tuple(Share(str(i), weight) for i, weight in enumerate(weights)))
+    texts = [f"{format_units(part, net.scale)} {net.currency.code}" for part in split.units(net.units)]
+    return tuple(zip(shares, texts, strict=True))
 
 
 def _charge(fees: CompiledSchedule | PluginSchedule, payment: Payment, answers: Answers) -> Charge:
@@ -140,23 +217,21 @@ def _charge(fees: CompiledSchedule | PluginSchedule, payment: Payment, answers: 
 
 def _exchange(  # noqa: PLR0913 - it looks at all that led to the decision
     table: RuleTable,
-    decision: Decision,
+    decision: Routed,
     charge: Charge | None,
     payment: Payment,
     now: datetime,
     answers: Answers,
-) -> tuple[Exchange | None, str | None]:
+) -> tuple[Exchange | None, Refusal | None]:
     """Return the net converted, where the route settles in another currency and the rules have rates."""
-    if not isinstance(decision, Routed) or table.rates is None:
-        return None, None
     wanted, own = decision.settings.settlement_currency, payment.amount.currency
-    if wanted in (None, own) or (charge is None and decision.fees is not None):
+    if table.rates is None or wanted is None or wanted == own:
         return None, None
-    net = charge.net if charge else Amount.parse(payment.amount.value, table.currencies.lookup(own))
+    net = _net(table, charge, payment)
     try:
-        return table.rates.convert(net, table.currencies.lookup(str(wanted)), now, answers), None
+        return table.rates.convert(net, table.currencies.lookup(wanted), now, answers), None
     except WorkerError as problem:
-        return None, str(problem)
+        return None, Refusal.of(problem)
 
 
 def _cost(processor: Processor, payment: Payment) -> CandidateCost:
@@ -179,7 +254,10 @@ def first_failure(
         return None
     if compile_asking(condition)(payment, amount, now, answers):
         return None
-    return Failure(describe(condition), actual(condition, payment, now))
+    clash = isinstance(condition, Among | Range) and _other_type(
+        condition, raw_getter(condition.field)(payment)
+    )
+    return Failure(describe(condition, typed=clash), actual(condition, payment, now))
 
 
 def actual(condition: Condition, payment: Payment, now: datetime) -> str:
@@ -197,13 +275,24 @@ def actual(condition: Condition, payment: Payment, now: datetime) -> str:
                 "; ".join(dict.fromkeys(actual(part, payment, now) for part in parts)) or "nothing could hold"
             )
         case Among() | Range() | Prefix() | Suffix() | Glob() | Bins() | Exists():
-            return f"{condition.field} is {_shown(raw_getter(condition.field)(payment))}"
+            value = raw_getter(condition.field)(payment)
+            typed = isinstance(condition, Among | Range) and _other_type(condition, value)
+            return f"{condition.field} is {_shown(condition.field, value, typed=typed)}"
 
 
-def _shown(value: Anything) -> str:
+def _other_type(condition: Among | Range, value: Anything) -> bool:
+    """Return whether a field that may hold any scalar holds another type than the condition asks for."""
+    if value is None or kind_of(condition.field) is not Kind.OPEN:
+        return False
+    if isinstance(condition, Range):
+        return type_name(value) != "number"
+    return type_name(value) not in {type_name(one) for one in condition.values}
+
+
+def _shown(field: str, value: Anything, *, typed: bool) -> str:
     if value is None:
         return "missing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    if kind_of(field) is not Kind.OPEN:
+        text = value if isinstance(value, str) else repr(value)
+        return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return value_text(value, typed=typed)

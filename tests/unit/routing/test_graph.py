@@ -51,7 +51,7 @@ def test_mermaid_has_a_node_each_and_escapes(table):
     text = mermaid(table)
     assert text.startswith("flowchart LR\n")
     assert len(re.findall(r"^  r\d+\[", text, re.MULTILINE)) == 6
-    assert "a&lt;b is &quot;x&quot;" in text
+    assert r"a&lt;b is &quot;\&quot;x\&quot;&quot;" in text
     assert text.count("-. else .->") == 5
 
 
