@@ -4,6 +4,8 @@ YAML 1.2 without its surprises: what other readers take for a boolean, a time or
 unless it is in quotes, and so are duplicate keys, anchors, aliases and tags.
 """
 
+import re
+from dataclasses import replace
 from io import StringIO
 
 from ruamel.yaml import YAML
@@ -15,6 +17,7 @@ from worker.routing.scalars import read_scalar
 from worker.routing.source import Diagnostic, Entry, Leaf, Listing, Mark, Node, SourceFile, Table
 
 MAX_DEPTH = 32
+TAG = re.compile(r"![^\s,\[\]{}]*")
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that rules may have"
 
 
@@ -76,17 +79,33 @@ class _Tree:
         if depth > MAX_DEPTH:
             self.complain(mark, TOO_DEEP)
             return Leaf(None, mark)
+        tagged = self._refuse_tag(node, mark)
         if isinstance(node, MappingNode):
             return Table(self._entries(node, depth), mark)
         if isinstance(node, SequenceNode):
             return Listing(tuple(self.node(item, depth + 1) for item in node.value), mark)
-        return Leaf(self._scalar(node, mark) if isinstance(node, ScalarNode) else None, mark)
+        value = self._scalar(node, mark, tagged=tagged) if isinstance(node, ScalarNode) else None
+        return Leaf(value, mark)
+
+    def _refuse_tag(self, node: YamlNode, mark: Mark) -> bool:
+        """Report a tag. Composed nodes forget whether theirs was written, so the text is looked at."""
+        lines = self.source.lines
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        written = TAG.match(line, mark.column)
+        if written is not None:
+            kind = "its value" if isinstance(node, ScalarNode) else "what follows"
+            self.complain(
+                replace(mark, length=len(written[0])),
+                f"rule files have no tags, such as {written[0]}; leave it out and write {kind} plainly",
+            )
+        return written is not None
 
     def _entries(self, node: MappingNode, depth: int) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         for key_node, value_node in node.value:
             mark = self.mark(key_node)
-            key = self._scalar(key_node, mark) if isinstance(key_node, ScalarNode) else None
+            tagged = self._refuse_tag(key_node, mark)
+            key = self._scalar(key_node, mark, tagged=tagged) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, str):
                 quoted = (
                     f"; write it in quotes: '{key_node.value}'" if isinstance(key_node, ScalarNode) else ""
@@ -104,9 +123,9 @@ class _Tree:
             entries[key] = Entry(mark, value)
         return entries
 
-    def _scalar(self, node: ScalarNode, mark: Mark) -> object:
+    def _scalar(self, node: ScalarNode, mark: Mark, *, tagged: bool) -> object:
         quoted = node.style in ("'", '"', "|", ">")
         value, complaint = read_scalar(str(node.value), str(node.tag), quoted=quoted)
-        if complaint is not None:
+        if complaint is not None and not tagged:
             self.complain(mark, complaint)
         return value
