@@ -34,7 +34,7 @@ from worker.money.rounding import Rounding, divide, rescale
 from worker.money.settled import Money, Rounded, settle, settle_carrying
 from worker.money.straight import ChargedUnits
 from worker.money.text import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, formatter, parse_units
-from worker.money.trail import RoundingStep
+from worker.money.trail import RoundingStep, Rule
 from worker.money.wire import (
     GoogleMoney,
     from_google_money,
@@ -83,6 +83,7 @@ __all__ = [
     "Rounded",
     "Rounding",
     "RoundingStep",
+    "Rule",
     "Share",
     "Split",
     "TaxComponent",

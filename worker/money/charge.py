@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.errors import (
     AmountNotPositive,
@@ -23,7 +23,7 @@ from worker.money.settled import Money, not_settleable
 from worker.money.steps import Step, amount_step, component_pieces, tax_step
 from worker.money.straight import MAX_ITEMS, ChargedUnits, ChargeUnits, straight_line
 from worker.money.text import MAX_SCALE, MAX_UNITS, POWERS, checked, format_units, shown
-from worker.money.trail import RoundingStep
+from worker.money.trail import RoundingStep, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Charge:
 
 
 class _Rounder(Protocol):
-    def round(self, position: int, numerator: int, step: Step) -> int: ...
+    def round(self, position: int, numerator: int, step: Step, most: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,13 @@ class CompiledSchedule:
         if units > MAX_UNITS:
             checked(units, scale)
         lift = POWERS[finer]
-        fees, total = self._fees(self.programs[finer], units, lift, items, rounder)
+        program = self.programs[finer]
+        if self.inclusive and self.schedule.rounding is Rounding.CARRY and rounder is not None:
+            self._require_affordable(self._fees(program, units, lift, items, _OWN_FEES)[1], units, scale)
+        fees, total = self._fees(program, units, lift, items, rounder)
         taken = total * lift
         if self.inclusive:
-            if taken > units:
-                fees = self._excess(fees, units, scale)
-                taken = sum(fees) * lift
+            self._require_affordable(total, units, scale)
             gross, net = units, units - taken
         else:
             gross, net = units + taken, units
@@ -127,7 +128,10 @@ class CompiledSchedule:
     def charge_carrying(self, amount: Amount, carries: Sequence[Carry], items: int = 1) -> Charge:
         """Charge an amount by ``carry``: give each fee's remainder so far, get the remainders to keep.
 
-        A fee at its minimum or maximum is what the contract says: it neither uses nor changes its remainder.
+        An inclusive schedule takes at most the whole minor units of the amount; what is due beyond stays owed
+        in the remainder, and payments to come pay it. It refuses only amounts that their own fees exceed,
+        remainders apart. A fee at its minimum or maximum is what the contract says: it does not use its
+        remainder.
         Raises ``InvalidMoneyRule`` if the schedule rounds otherwise or the remainders are not one a fee.
         """
         if self.schedule.rounding is not Rounding.CARRY or len(carries) != len(self.names):
@@ -160,6 +164,10 @@ class CompiledSchedule:
     ) -> tuple[list[int], int]:
         fees: list[int] = []
         total = 0
+        bounded = self.inclusive and (
+            self.schedule.when_fee_exceeds is WhenFeeExceeds.CLAMP or self.schedule.rounding is Rounding.CARRY
+        )
+        whole, most = amount // lift, MAX_UNITS
         for step in program:
             taxed, remaining, bounds, lines, per_item, denominator, low, high = step
             if taxed is not None:
@@ -170,27 +178,34 @@ class CompiledSchedule:
                 base = amount
             slope, offset = lines[bisect_left(bounds, base)]
             numerator = base * slope + offset + per_item * items
+            if bounded:
+                most = whole - total
             if rounder is None:
-                fee = min(max(self.divide(numerator, denominator), low), high)
+                fee = min(max(self.divide(numerator, denominator), low), high, most)
             else:
-                fee = rounder.round(len(fees), numerator, step)
+                fee = rounder.round(len(fees), numerator, step, most)
             fees.append(fee)
             total += fee
         return fees, total
 
-    def _excess(self, fees: list[int], amount: int, scale: int) -> list[int]:
-        available = amount // POWERS[scale - self.currency.exponent]
-        if self.schedule.when_fee_exceeds is WhenFeeExceeds.ERROR:
+    def _require_affordable(self, fees: int, amount: int, scale: int) -> None:
+        if fees * POWERS[scale - self.currency.exponent] > amount:
+            clamp = "" if self.schedule.rounding is Rounding.CARRY else ", let the schedule clamp its fees"
             raise FeeExceedsAmount(
-                f"fees {self.schedule.name}: {format_units(sum(fees), self.currency.exponent)} "
+                f"fees {self.schedule.name}: {format_units(fees, self.currency.exponent)} "
                 f"{self.currency.code} of an amount of {format_units(amount, scale)}; "
-                "lower the minimum, or let the schedule clamp its fees"
+                f"lower the minimum or the fixed sums{clamp}, or charge them on top"
             )
-        clamped = []
-        for fee in fees:
-            clamped.append(min(fee, available))
-            available -= clamped[-1]
-        return clamped
+
+
+class _OwnFees:
+    """Rounds down, whatever is owed: what an amount must bear by itself, to be charged by carry at all."""
+
+    def round(self, _position: int, numerator: int, step: Step, _most: int) -> int:
+        return min(max(numerator // step.denominator, step.low), step.high)
+
+
+_OWN_FEES: Final = _OwnFees()
 
 
 @dataclass(slots=True)
@@ -201,22 +216,32 @@ class _Tracer:
     carries: list[Carry] | None = None
     trail: list[RoundingStep] = field(default_factory=list)
 
-    def round(self, position: int, numerator: int, step: Step) -> int:
-        compiled, denominator = self.compiled, step.denominator
-        label = compiled.names[position]
+    def round(self, position: int, numerator: int, step: Step, most: int) -> int:
+        compiled, denominator, carries = self.compiled, step.denominator, self.carries
+        name = compiled.names[position]
         if numerator < step.low * denominator:
-            fee, label = step.low, f"{label} (minimum)"
+            fee = self._note(f"{name} (minimum)", numerator, denominator, Rule.MINIMUM, step.low)
         elif numerator > step.high * denominator:
-            fee, label = step.high, f"{label} (maximum)"
-        elif self.carries is None:
+            fee = self._note(f"{name} (maximum)", numerator, denominator, Rule.MAXIMUM, step.high)
+        elif carries is None:
             fee = compiled.divide(numerator, denominator)
+            self._note(name, numerator, denominator, compiled.schedule.rounding, fee)
         else:
-            fee, self.carries[position] = self.carries[position].round(numerator, denominator)
-        currency, mode = compiled.currency, compiled.schedule.rounding
+            fee, carries[position] = carries[position].round(numerator, denominator)
+            self._note(name, numerator, denominator, Rounding.CARRY, fee)
+        if fee <= most:
+            return fee
+        if carries is None:
+            return self._note(f"{name} (clamped)", fee, 1, Rule.CLAMPED, most)
+        carries[position] = carries[position].owing(fee - most)
+        return self._note(f"{name} (owed)", fee, 1, Rule.OWED, most)
+
+    def _note(self, label: str, numerator: int, denominator: int, mode: Rounding | Rule, result: int) -> int:
+        currency = self.compiled.currency
         self.trail.append(
-            RoundingStep(label, numerator, denominator, mode, fee, currency.exponent, currency.code)
+            RoundingStep(label, numerator, denominator, mode, result, currency.exponent, currency.code)
         )
-        return fee
+        return result
 
 
 def compile_schedule(schedule: FeeSchedule, currency: Currency) -> CompiledSchedule:

@@ -132,7 +132,7 @@ def settle(amount: Amount, mode: Rounding, *, cash: bool = False, label: str = "
     increment = currency.cash_increment if cash else 1
     numerator, denominator = amount.units * POWERS[exponent], POWERS[amount.scale]
     units = divide(numerator, denominator * increment, mode) * increment
-    step = RoundingStep(label, numerator, denominator, mode, units, exponent, currency.code)
+    step = RoundingStep(label, numerator, denominator, mode, units, exponent, currency.code, increment)
     return _rounded(amount, step)
 
 

@@ -33,6 +33,7 @@ from worker.money import (
     settle_carrying,
 )
 from worker.money.fees import Term
+from worker.money.trail import Rule
 
 UNITS = [ISO_4217.lookup("EUR"), ISO_4217.lookup("JPY"), ISO_4217.lookup("KWD"), Currency("GEM", 8)]
 MODES = [mode for mode in Rounding if mode is not Rounding.CARRY]
@@ -227,17 +228,17 @@ def test_the_straight_line_is_the_careful_path(
 
 @given(cases())
 def test_explaining_changes_nothing(case: tuple[FeeSchedule, Amount, int]) -> None:
-    """The trail is of the same charge, one step a fee, each within one unit or at a limit."""
+    """The trail is of the same charge, its last step of a fee is the bill, each within a unit or bounded."""
     schedule, amount, items = case
     schedule = replace(schedule, when_fee_exceeds=WhenFeeExceeds.CLAMP)
     compiled = schedule.compile(amount.currency)
     explained = compiled.explain(amount, items)
     assert replace(explained, trail=()) == compiled.charge(amount, items)
-    assert len(explained.trail) == len(schedule.components)
+    last = {step.label.partition(" (")[0]: step.result for step in explained.trail}
+    assert last == {fee.name: fee.money.units for fee in explained.fees}
     for step in explained.trail:
-        at_limit = step.label.endswith(("(minimum)", "(maximum)"))
         error = abs(Fraction(step.exact) - Fraction(Decimal(step.rounded)))
-        assert at_limit or error < Fraction(1, 10**step.exponent)
+        assert isinstance(step.mode, Rule) or error < Fraction(1, 10**step.exponent)
 
 
 @given(st.integers(0, 2**32), percents, st.sampled_from(UNITS))
@@ -261,6 +262,30 @@ def test_carry_never_drifts_over_ten_thousand_charges(
         numerator, denominator = carries[0].numerator, carries[0].denominator
         assert (exact - total * parts) * denominator == numerator * parts
         assert abs(numerator) * 2 <= denominator
+
+
+@given(st.integers(0, 2**32), st.integers(0, 50 * 10**4), st.sampled_from([1, 9, 120]))
+@settings(max_examples=6, deadline=None)
+def test_inclusive_carry_never_gets_stuck_on_micro_payments(seed: int, percent: int, largest: int) -> None:
+    """Of 10,000 payments none is refused: what is due is charged or still owed, exactly."""
+    euro = UNITS[0]
+    fee = FeeComponent("fee", (PercentTerm(Percent(percent, 4)),))
+    compiled = FeeSchedule("micro", (fee,), Rounding.CARRY).compile(euro)
+    source, carry = random.Random(seed), Carry()  # noqa: S311 - reproducible amounts, not secrets
+    exact, total = Fraction(0), 0
+    for _ in range(10_000):
+        amount = Amount(source.randint(1, largest), 3, euro)
+        due = Fraction(amount.units * percent, 10 * 100 * 10**4)
+        could_bear = amount.units // 10 >= Fraction(carry.numerator, carry.denominator) + due
+        charge = compiled.charge_carrying(amount, (carry,))
+        (carry,) = charge.carries
+        exact, total = exact + due, total + charge.fees[0].money.units
+        assert charge.gross == charge.net + charge.fees[0].money.precise()
+        assert charge.net.units >= 0
+        assert exact - total == Fraction(carry.numerator, carry.denominator)
+        assert abs(exact - total) < 1 or not could_bear
+    charge = compiled.charge_carrying(Amount(10**9, 2, euro), (carry,))
+    assert 2 * charge.carries[0].numerator <= charge.carries[0].denominator
 
 
 @given(st.lists(st.tuples(st.integers(-(10**9), 10**9), st.integers(0, 12)), max_size=60))

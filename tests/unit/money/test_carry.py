@@ -61,8 +61,8 @@ def test_reads_a_whole_denominator() -> None:
         "+1/2",
         "\u0661/4",
         "1 /2",
-        "1" * 41,
-        f"1/{'1' * 41}",
+        "1" * 57,
+        f"1/{'1' * 57}",
     ],
 )
 def test_refuses_other_text(text: str) -> None:
@@ -74,17 +74,29 @@ def test_refuses_other_text(text: str) -> None:
 
 
 def test_the_longest_digits_are_read() -> None:
-    """Forty digits are read, and refused for what they say, not for their length."""
+    """Fifty-six digits are read, and refused for what they say, not for their length."""
     with pytest.raises(AmountOverflow):
-        Carry.parse("1/" + "1" * 40)
+        Carry.parse("1/" + "1" * 56)
+    owed = Carry((2**63 - 1) * 10**36, 10**36)
+    assert Carry.parse(str(owed)) == owed
 
 
-@pytest.mark.parametrize("numerator, denominator", [(2, 3), (-2, 3), (1, 1), (-51, 100)])
-def test_refuses_more_than_half_a_unit(numerator: int, denominator: int) -> None:
-    """A remainder above a half would have been rounded."""
+@pytest.mark.parametrize("numerator, denominator", [(-2, 3), (-1, 1), (-51, 100)])
+def test_refuses_less_than_minus_half_a_unit(numerator: int, denominator: int) -> None:
+    """A remainder below minus a half would have been rounded."""
     with pytest.raises(InvalidAmount) as caught:
         Carry(numerator, denominator)
-    assert str(caught.value) == f"carry {numerator}/{denominator}: more than half a minor unit"
+    assert str(caught.value) == f"carry {numerator}/{denominator}: expected -1/2 minor units or more"
+
+
+def test_what_is_owed_is_kept_up_to_64_bits() -> None:
+    """Payments too small for what is due leave whole units in the remainder."""
+    assert Carry(1, 4).owing(3) == Carry(13, 4)
+    assert Carry(13, 4).round(1, 4) == (4, Carry(-1, 2))
+    assert Carry(2**63 - 1).numerator == 2**63 - 1
+    with pytest.raises(AmountOverflow) as caught:
+        Carry(2**63)
+    assert str(caught.value) == f"carry '{2**63}'/1: more than 64 bits are owed"
 
 
 @pytest.mark.parametrize("numerator, denominator", [(0, 0), (0, -1), (True, 2), (1, 2.0), (0.0, 1), ("1", 2)])

@@ -342,7 +342,8 @@ def test_fees_larger_than_the_amount_are_an_error_by_default() -> None:
     with pytest.raises(FeeExceedsAmount) as caught:
         charged(CARD, "0.59")
     assert str(caught.value) == (
-        "fees card: 0.60 EUR of an amount of 0.59; lower the minimum, or let the schedule clamp its fees"
+        "fees card: 0.60 EUR of an amount of 0.59; lower the minimum or the fixed sums, let the schedule "
+        "clamp its fees, or charge them on top"
     )
     assert charged(CARD, "0.60") == ("0.60", "0.00", ("0.50", "0.10"))
 
@@ -491,6 +492,24 @@ def test_prices_of_several_items_add_up() -> None:
     assert str(PER_CENT.compile(EUR).explain(Amount.parse("9", EUR)).net) == "8.99"
 
 
+def test_the_trail_says_what_was_clamped() -> None:
+    """The sum that the bill shows is the last step of its fee, and tax is on what is charged."""
+    schedule = FeeSchedule(
+        "x",
+        (FeeComponent("fee", (share("1"),), eur("2.00")), TaxComponent("vat", Percent.parse("20"))),
+        when_fee_exceeds=WhenFeeExceeds.CLAMP,
+    )
+    charge = schedule.compile(EUR).explain(Amount.parse("1.50", EUR))
+    assert [str(fee.money) for fee in charge.fees] == ["1.50", "0.00"]
+    assert [str(step) for step in charge.trail] == [
+        "fee (minimum): 0.015 -> 2.00 EUR (minimum, remainder -1.985)",
+        "fee (clamped): 2 -> 1.50 EUR (clamped, remainder 0.5)",
+        "vat: 0.3 -> 0.30 EUR (half_even, remainder 0)",
+        "vat (clamped): 0.3 -> 0.00 EUR (clamped, remainder 0.3)",
+    ]
+    assert [step.verb for step in charge.trail] == ["bounded", "bounded", "exact", "bounded"]
+
+
 CARRYING = FeeSchedule(
     "micro",
     (FeeComponent("fee", (share("1"),)), TaxComponent("vat", Percent.parse("20"))),
@@ -530,6 +549,48 @@ def test_a_fee_at_its_limit_leaves_its_remainder_alone() -> None:
         "7.3": ("0.08", Carry(-9, 20)),
         "50": ("0.10", Carry(1, 4)),
     }
+
+
+def test_what_a_payment_is_too_small_for_stays_owed() -> None:
+    """Half a cent cannot bear a cent: it is taken from the next payment that can, and never refused."""
+    compiled = FeeSchedule("x", (FeeComponent("fee", (share("80"),)),), Rounding.CARRY).compile(EUR)
+    carries: tuple[Carry, ...] = (Carry(),)
+    for _ in range(10):
+        charge = compiled.charge_carrying(Amount.parse("0.005", EUR), carries)
+        carries = charge.carries
+        assert str(charge.net) == "0.005"
+    assert carries == (Carry(4),)
+    assert [str(step) for step in charge.trail] == [
+        "fee: 0.004 -> 0.04 EUR (carry, remainder -0.036)",
+        "fee (owed): 0.04 -> 0.00 EUR (owed, remainder 0.04)",
+    ]
+    charge = compiled.charge_carrying(Amount.parse("0.10", EUR), carries)
+    assert (str(charge.fees[0].money), charge.carries) == ("0.10", (Carry(2),))
+    charge = compiled.charge_carrying(Amount.parse("1", EUR), charge.carries)
+    assert (str(charge.fees[0].money), str(charge.net), charge.carries) == ("0.82", "0.18", (Carry(),))
+
+
+def test_a_minimum_gives_way_to_what_is_owed() -> None:
+    """When an earlier fee takes all of an amount for what it is owed, a minimum after it is owed in turn."""
+    fees = (FeeComponent("fee", (share("1"),)), FeeComponent("floor", (), eur("0.05")))
+    compiled = FeeSchedule("x", fees, Rounding.CARRY).compile(EUR)
+    charge = compiled.charge_carrying(Amount.parse("0.50", EUR), (Carry(47), Carry(1, 4)))
+    assert [str(fee.money) for fee in charge.fees] == ["0.48", "0.02"]
+    assert charge.carries == (Carry(-1, 2), Carry(13, 4))
+    assert [step.label for step in charge.trail] == ["fee", "floor (minimum)", "floor (owed)"]
+
+
+@pytest.mark.parametrize("owed", [Carry(), Carry(1000)])
+def test_an_amount_that_its_own_fees_exceed_is_refused_whatever_is_owed(owed: Carry) -> None:
+    """The refusal depends on the payment alone, so that no remainder can make it last."""
+    schedule = FeeSchedule("x", (FeeComponent("fee", (FixedTerm(eur("0.30")),)),), Rounding.CARRY)
+    compiled = schedule.compile(EUR)
+    with pytest.raises(FeeExceedsAmount) as caught:
+        compiled.charge_carrying(Amount.parse("0.29", EUR), (owed,))
+    assert str(caught.value) == (
+        "fees x: 0.30 EUR of an amount of 0.29; lower the minimum or the fixed sums, or charge them on top"
+    )
+    assert compiled.charge_carrying(Amount.parse("0.30", EUR), (owed,)).net == Amount.zero(EUR)
 
 
 def test_a_carrying_schedule_does_not_charge_without_remainders() -> None:

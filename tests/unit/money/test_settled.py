@@ -230,6 +230,13 @@ def test_cash_is_rounded_to_what_coins_can_pay(
     assert (str(rounded.money), str(rounded.remainder)) == (settled, remainder)
 
 
+def test_the_trail_names_the_cash_increment() -> None:
+    """Why 1.23 became 1.25 is in the step, as a line and by name."""
+    step = settle(Amount.parse("1.23", CHF), Rounding.HALF_EVEN, cash=True).step
+    assert str(step) == "settle: 1.23 -> 1.25 CHF (half_even in steps of 0.05, remainder -0.02)"
+    assert step.as_dict()["increment"] == "0.05"
+
+
 def test_without_cash_the_minor_unit_is_the_increment() -> None:
     """Card payments in francs go by the rappen."""
     assert str(settle(Amount.parse("1.234", CHF), Rounding.HALF_EVEN).money) == "1.23"
