@@ -93,7 +93,7 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
         )
         yield Finding("undecided", Severity.NOTE, path, message)
         return
-    yield from _candidate_findings(table, space, area)
+    yield from _candidate_findings(table, space, area, ("rules", rule.source, "route"))
 
 
 def _contradiction(space: Space, rule: Rule) -> str:
@@ -127,16 +127,16 @@ def _covered(space: Space, areas: list[Area], area: Area) -> Finding:
     return Finding("covered", Severity.WARNING, path, message, _first(space, area.boxes))
 
 
-def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[Finding]:
+def _candidate_findings(table: RuleTable, space: Space, area: Area, path: Path) -> Iterator[Finding]:
     rule, live = area.rule, area.live or []
     if not isinstance(rule.action, Send):
         return
-    path: Path = ("rules", rule.source, "route")
     accepted: list[Box] = []
     for processor in rule.action.processors:
         boxes = acceptance(space, processor)
         accepted += boxes
-        if processor.enabled and not meet(space, live, boxes):
+        competes = processor in rule.action.orders[0][: rule.action.cheapest]
+        if (processor.enabled or not competes) and not meet(space, live, boxes):
             witness = _first(space, live)
             why = _refusal(processor, witness)
             message = f"rule {rule.name} can never send to {processor.name}{why}"
@@ -147,8 +147,10 @@ def _candidate_findings(table: RuleTable, space: Space, area: Area) -> Iterator[
         witness = _decided_by(table, space, refused, rule.name)
         if witness is not None:
             message = f"rule {rule.name} takes payments that none of its processors accepts, such as this one"
+            if not meet(space, live, accepted):
+                message = f"rule {rule.name} sends nothing: none of its processors accepts what gets here"
             yield Finding("no_candidate", Severity.NOTE, path, message, witness)
-    yield from _fee_findings(table, space, area, meet(space, live, accepted))
+    yield from _fee_findings(table, space, area, path, meet(space, live, accepted))
 
 
 def _candidate_path(route: Path, action: Send, name: str) -> Path:
@@ -163,11 +165,15 @@ def _refusal(processor: Processor, witness: Witness | None) -> str:
     if witness is None:
         return ""
     payment = witness.parsed()
+    if not processor.enabled:
+        return ": it is switched off (`enabled: false`); switch it on, or take it out of the route"
     reason = processor.refusal(payment.type, payment.amount.currency, payment.country)
     return f"; for this payment {reason}" if reason else ": its limits exclude every amount that gets here"
 
 
-def _fee_findings(table: RuleTable, space: Space, area: Area, sent: list[Box]) -> Iterator[Finding]:
+def _fee_findings(
+    table: RuleTable, space: Space, area: Area, path: Path, sent: list[Box]
+) -> Iterator[Finding]:
     book = area.rule.action.fees if isinstance(area.rule.action, Send) else None
     if book is None:
         return
@@ -177,7 +183,6 @@ def _fee_findings(table: RuleTable, space: Space, area: Area, sent: list[Box]) -
     if witness is not None:
         currency = witness.payment["amount"]["currency"]
         message = f"rule {area.rule.name} takes payments whose fees are unknown: {book.missing(currency)}"
-        path: Path = ("rules", area.rule.source, "route")
         yield Finding("no_fee", Severity.WARNING, path, message, witness)
 
 
@@ -193,6 +198,7 @@ def _uncovered(table: RuleTable, space: Space, areas: list[Area]) -> Iterator[Fi
     if witness is not None:
         message = "no rule covers some payments, such as this one; the default decides them"
         yield Finding("uncovered", Severity.NOTE, path, message, witness)
+        yield from _candidate_findings(table, space, Area(table.rules[-1], [{}], left), path)
     elif not left and areas:
         yield Finding(
             "default_unused", Severity.NOTE, path, "the rules cover every payment; the default never decides"

@@ -258,3 +258,52 @@ def test_a_sound_table_has_no_warnings(table_of):
     """Warnings are for mistakes only."""
     table = table_of(rule("a", {"type": "card"}, to="p", fallback=["q"]), rule("b", {}, to="r"))
     assert not [finding for finding in lint(table) if finding.severity is Severity.WARNING]
+
+
+@pytest.mark.parametrize(
+    "route, path",
+    [
+        ({"to": "off"}, ("rules", 0, "route", "to")),
+        ({"to": "p", "fallback": ["off"]}, ("rules", 0, "route", "fallback", 0)),
+        ({"split": {"p": "50", "off": "50"}}, ("rules", 0, "route")),
+    ],
+)
+def test_a_route_to_what_is_switched_off(table_of, route, path):
+    """A target or fallback that is switched off never accepts, which is a warning."""
+    table = table_of(rule("a", {"type": "card"}, **route), processors={"p": {}, "off": {"enabled": False}})
+    (finding,) = found(table, "never_accepts")
+    assert finding.severity is Severity.WARNING
+    assert finding.path == path
+    assert finding.message.startswith("rule a can never send to off: it is switched off")
+
+
+def test_a_switched_off_competitor_is_only_noted(table_of):
+    """Switching one of several that compete by cost off is what the switch is for."""
+    cost = {"components": [{"name": "c", "percent": "1"}]}
+    table = table_of(
+        rule("a", {"type": "card"}, least_cost=["p", "off"]),
+        processors={"p": {"cost": cost}, "off": {"enabled": False, "cost": cost}},
+    )
+    assert found(table, "never_accepts") == []
+    assert len(found(table, "switched_off")) == 1
+
+
+def test_the_default_may_name_what_is_switched_off(table_of):
+    """The default's target is looked at like any rule's."""
+    table = table_of(
+        rule("a", {"type": "card"}),
+        processors={"p": {}, "off": {"enabled": False}},
+        default={"to": "off"},
+    )
+    (finding,) = found(table, "never_accepts")
+    assert finding.path == ("default", "to")
+
+
+def test_a_rule_that_sends_nothing_says_so(table_of):
+    """Where no processor accepts anything, the note speaks of everything rather than of one payment."""
+    table = table_of(
+        rule("a", {"currency": "EUR"}, to="p", fallback=["q"]),
+        processors={"p": {"currencies": ["USD"]}, "q": {"enabled": False}},
+    )
+    (finding,) = found(table, "no_candidate")
+    assert finding.message == "rule a sends nothing: none of its processors accepts what gets here"
