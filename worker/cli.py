@@ -1,5 +1,7 @@
 """The command line: ``payment-worker``, also ``python -m worker``."""
 
+from typing import Annotated
+
 import typer
 
 from worker.commands import broker, dead_letters, demo, money, plugins, publish, rules, run, topology
@@ -12,6 +14,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("payment-stream-worker"))
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Moves payments from RabbitMQ to payment processors: exact money, rules in YAML, nothing lost."""
+
+
 app.command()(run.run)
 app.command()(demo.demo)
 app.command()(publish.generate)

@@ -123,7 +123,7 @@ def _refuse_unparsed(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
         raise InvalidEncoding(
             f"the body is not UTF-8: byte {encoding.start} is 0x{body[encoding.start]:02x}"
         ) from None
-    if "depth" in error.msg or "recursion" in error.msg.lower():
+    if "depth" in error.msg or "allocate" in error.msg:
         raise NestingTooDeep(f"arrays and objects are nested deeper than {MAX_DEPTH} levels") from None
     if "infinity" in error.msg:
         raise NumberOutOfRange(
@@ -165,9 +165,10 @@ def _check_duplicates(body: bytes) -> None:
 
 def _explain(error: ValidationError) -> PermanentError:
     problems = error.errors(include_url=False, include_context=False)
-    text = "; ".join(f"{_path(p['loc'])}: {_message(p)}" for p in problems[:5])
-    if len(problems) > 5:
-        text += f"; and {len(problems) - 5} more"
+    told = list(dict.fromkeys(f"{_path(p['loc'])}: {_message(p)}" for p in problems))
+    text = "; ".join(told[:5])
+    if len(told) > 5:
+        text += f"; and {len(told) - 5} more"
     first = problems[0]
     if first["loc"] == ("amount", "value") and first["type"] == "string_type":
         return AmountNotText(f'{text}; write amounts as decimal strings, such as "12.34"')
@@ -176,12 +177,43 @@ def _explain(error: ValidationError) -> PermanentError:
     return InvalidPayment(text)
 
 
+_EXPECTED = {
+    "payment_id": "1 to 64 of A-Z a-z 0-9 _ . : -",
+    "type": "a lowercase token of up to 32 letters, digits and _, such as card",
+    "merchant_id": "1 to 128 printable ASCII characters without spaces",
+    "customer_id": "1 to 128 printable ASCII characters without spaces",
+    "country": "an ISO 3166-1 alpha-2 code in capitals, such as DE",
+    "created_at": "a date and time with an offset as in RFC 3339, such as 2026-11-24T12:00:00Z",
+    "amount": 'an object such as {"value": "12.34", "currency": "EUR"}',
+    "method": "an object",
+    "metadata": "an object whose values are texts, integers within 64 bits, or booleans",
+}
+_SAID_BY_FIELD = frozenset(
+    {
+        "string_pattern_mismatch",
+        "string_type",
+        "model_type",
+        "dict_type",
+        "int_type",
+        "bool_type",
+        "int_from_float",
+    }
+)
+
+
 def _message(problem: Any) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    location = problem["loc"]
+    if problem["type"] in _SAID_BY_FIELD and location and (len(location) == 1 or location[0] == "metadata"):
+        return f"expected {_EXPECTED[location[0]]}"
+    if problem["type"] == "missing":
+        return "is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
+    if location[:1] == ("metadata",):
+        location = location[:2]  # pydantic goes on with each type that a value may have
     return (
         ".".join(str(part)[:64].encode("ascii", "backslashreplace").decode() for part in location)
         or "payment"

@@ -105,6 +105,7 @@ class Demo:
         async with (
             connected(broker, "demo gateway") as gateway,
             connected(broker, "demo processors") as processors,
+            connected(broker, "demo operator") as operator,  # not behind the processors' deliveries
         ):
             for exchange, processor in inboxes.items():
                 await _consume(processors, f"{exchange}.inbox", self._received(processor))
@@ -113,7 +114,7 @@ class Demo:
             publishing = asyncio.create_task(self._publish(gateway, names.exchange))
             try:
                 with Live(console=self.console, auto_refresh=False) as live:
-                    await self._watch(processors, names, worker, live, started)
+                    await self._watch(operator, names, worker, live, started)
             finally:
                 publishing.cancel()
             self.seconds = time.monotonic() - started
@@ -248,7 +249,7 @@ class Demo:
 
 NEXT = """
 Where to look next
-  payment-worker broker            a private node, in one terminal; it prints URL
+  payment-worker broker             a private node in one terminal, with its URL
   payment-worker run --amqp-url URL                 the worker, in a second one
   payment-worker generate 1000 | payment-worker publish - --amqp-url URL
   payment-worker dead-letters list --amqp-url URL   what was wrong with each

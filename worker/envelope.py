@@ -73,10 +73,14 @@ class Arrival(NamedTuple):
     routing_key: str | None = None
 
 
-def read_arrival(delivery: Delivery, properties: Properties) -> Arrival:
-    """Read a payment's past from a delivery; headers not as the worker writes them count as absent."""
+def read_arrival(delivery: Delivery, properties: Properties, returns: str) -> Arrival:
+    """Read a payment's past from a delivery; headers not as the worker writes them count as absent.
+
+    Only what comes back through ``returns``, the exchange behind the delay queues, has a past: a producer's
+    headers of these names are nobody's attempts.
+    """
     headers = properties.headers
-    if not headers or names.ATTEMPT not in headers:
+    if not headers or names.ATTEMPT not in headers or delivery.exchange != returns:
         return Arrival(delivery.redelivered, properties.message_id, properties.expiration)
     attempt = headers[names.ATTEMPT]
     valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT

@@ -25,12 +25,16 @@ from worker.work import FIRST_CANDIDATE, ToAsk, ToDead, Work
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Opens deliveries from ``queue``; ``on_violation`` learns of a broken invariant."""
+    """Opens deliveries from ``queue``; delayed ones came back through the exchange ``returns``.
+
+    ``on_violation`` learns of a broken invariant.
+    """
 
     planner: Planner
     tracer: Tracer
     log: Log
     queue: str
+    returns: str
     max_message_bytes: int
     on_violation: Callable[[InvariantViolation], None]
 
@@ -38,7 +42,7 @@ class Intake:
         """Return a delivery's work; its first step sends, dead-letters or asks a plugin. Raises nothing."""
         try:
             properties = delivery.properties
-            arrival = read_arrival(delivery, properties)
+            arrival = read_arrival(delivery, properties, self.returns)
         except MalformedProperties as error:
             return self._unreadable(delivery, error, now)
         trace = self.tracer.receive(properties.headers, lambda: self._describe(delivery, arrival))

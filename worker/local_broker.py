@@ -219,7 +219,7 @@ class LocalBroker:
             0 < self._wanted_port <= _HIGHEST_PORT and is_free(self._wanted_port)
         ):
             raise LocalBrokerFailed(
-                f"port {self._wanted_port} on 127.0.0.1 cannot be used: it must be a free port from 1 to "
+                f"port {self._wanted_port} on 127.0.0.1 cannot be used: it is taken, or not a port from 1 to "
                 f"{_HIGHEST_PORT}; name another or none, so that a free one is found"
             )
         amqp_port, distribution_port, epmd_port = free_ports(3)

@@ -61,6 +61,7 @@ class Pipeline:
     clock: Callable[[], float]
     delay_exchange: Callable[[float], str]
     queue: str
+    returns: str
     plugins: Caller = field(default_factory=Caller)
     _intake: Intake = field(init=False)
     _sending: Sending = field(init=False)
@@ -78,7 +79,13 @@ class Pipeline:
     def use(self, planner: Planner) -> None:
         """Plan the batches taken from now on by another rule table; those in flight keep theirs."""
         self._intake = Intake(
-            planner, self.tracer, self.log, self.queue, self.limits.max_message_bytes, self._break
+            planner,
+            self.tracer,
+            self.log,
+            self.queue,
+            self.returns,
+            self.limits.max_message_bytes,
+            self._break,
         )
 
     async def run(self) -> None:

@@ -180,5 +180,6 @@ class Worker:
             clock=time.monotonic,
             delay_exchange=names.delay,
             queue=names.incoming,
+            returns=names.returns,
             plugins=self._plugins,
         )

@@ -172,6 +172,13 @@ def otel_exporter(signal: Literal["traces", "metrics"]) -> Exporter:
     environment = os.environ
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return "none"
+    protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environment.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
+    )
+    if protocol != "http/protobuf":
+        raise InvalidSettings(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; only http/protobuf is supported (port 4318)"
+        )
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
     default = "otlp" if any(environment.get(name) for name in endpoints) else "none"
     variable = f"OTEL_{signal.upper()}_EXPORTER"

@@ -59,12 +59,17 @@ class Stage:
             clock=asyncio.get_running_loop().time,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             queue="in",
+            returns="payments.return",
         )
 
     def put(self, message: bytes, redelivered: bool = False, **properties: Any) -> None:
         self.broker.queues["in"].append(
             Stored(message, Properties(**properties), "payments", "card.eur", redelivered)
         )
+
+    def come_back(self, delayed: Stored) -> None:
+        """Let a delay end, as the broker does."""
+        self.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
 
     def queue(self, name: str) -> list[Stored]:
         return list(self.broker.queues[name])
@@ -142,7 +147,7 @@ async def test_a_dead_letter_keeps_the_message() -> None:
     assert (properties.reply_to, properties.expiration) == ("answers", None)
     assert properties.message_id != "theirs"
     found = dict(properties.headers)
-    assert found.pop(headers.ERROR_MESSAGE).startswith("type: field required")
+    assert found.pop(headers.ERROR_MESSAGE).startswith("type: is missing")
     assert orjson.loads(found.pop(headers.ATTEMPTS)) == [
         {"attempt": 1, "at": "2026-11-24T12:00:00.000Z", "code": "invalid_payment"}
     ]
@@ -195,7 +200,7 @@ async def test_a_redelivered_payment_stays_with_its_first_candidate() -> None:
 
     back = Stage()
     back.broker.bindings["alpha"] = None
-    back.put(delayed.body, headers=delayed.properties.headers)
+    back.come_back(delayed)
     await back.drain(1)
     assert not back.queue("beta")
 
@@ -227,7 +232,7 @@ async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
         stage.lane = MemoryLane(stage.broker, "in", 50)
         stage.counts.clear()
         stage.pipeline = stage.make()
-        stage.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
+        stage.come_back(delayed)
         await stage.drain(1)
     (dead,) = stage.queue("dead")
     found = dead.properties.headers
@@ -240,15 +245,27 @@ async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
     assert (found["tenant"], found[headers.MESSAGE_ID]) == ("t1", "theirs")
 
 
+@pytest.mark.parametrize("exchange", ["payments", "back"])
 @pytest.mark.parametrize("attempt", [0, -1, True, "2", 10**6, None])
-def test_a_forged_attempt_header_counts_as_the_first(attempt: object) -> None:
+def test_a_strange_attempt_header_counts_as_the_first(attempt: object, exchange: str) -> None:
     """Only what the worker itself could have written is believed."""
     from worker.envelope import read_arrival
 
     lane = MemoryLane(MemoryBroker(queues={"in": deque()}), "in", 1)
-    stored = Stored(b"x", Properties(headers={headers.ATTEMPT: attempt, headers.ATTEMPTS: "{"}), "e", "k")
-    arrival = read_arrival(lane._deliver(stored), stored.properties)
+    stored = Stored(
+        b"x", Properties(headers={headers.ATTEMPT: attempt, headers.ATTEMPTS: "{"}), exchange, "k"
+    )
+    arrival = read_arrival(lane._deliver(stored), stored.properties, "back")
     assert (arrival.attempt, arrival.attempts) == (1, ())
+
+
+async def test_a_producer_cannot_forge_attempts() -> None:
+    """A header of the worker's name on a payment that was never delayed says nothing."""
+    stage = Stage()
+    stage.broker.bindings["beta"] = None
+    stage.put(body(currency="USD"), headers={headers.ATTEMPT: 3})
+    await stage.drain(1)
+    assert stage.queue("delay.1")[0].properties.headers[headers.ATTEMPT] == 2
 
 
 async def test_an_unknown_outcome_releases_the_payment() -> None:

@@ -93,7 +93,9 @@ def _show_table(records: list[dict[str, Any]], total: int, read: int) -> None:
     console = Console()
     if not records:
         console.print(
-            "no dead letters" if total == 0 else f"none of the {read:,} dead letters read has that code"
+            "no dead letters"
+            if total == 0
+            else f"none of the {read:,} dead letters read, of {total:,}, has that code; --limit reads more"
         )
         return
     table = Table("payment", "code", "attempt", "dead since", "why")

@@ -56,7 +56,8 @@ def publish(
         else:
             path = Path(file)
             if not path.is_file():
-                raise ConfigurationError(f"there is no file {file}")
+                what = "is a folder; name a file" if path.is_dir() else "does not exist"
+                raise ConfigurationError(f"{file} {what} of payments, one JSON object a line, or - for stdin")
             size, lines = path.stat().st_size, path.open("rb")
         with lines:
             confirmed, failures = uvloop.run(_publish(settings, lines, size))

@@ -26,7 +26,7 @@ def export_counts(exporter: str, payments: Counter[str], reloads: Counter[str]) 
     if exporter == "none":
         return lambda: None
     reader = PeriodicExportingMetricReader(_make_exporter(exporter))
-    provider = MeterProvider([reader], resource=make_resource())
+    provider = MeterProvider([reader], resource=make_resource(), shutdown_on_exit=False)
     meter = provider.get_meter("payment-stream-worker")
     meter.create_observable_counter(
         "payment_worker.payments",

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from worker.telemetry import attributes as names
 from worker.telemetry.resource import make_resource
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 Describe: TypeAlias = Callable[[], Mapping[str, Any]]
@@ -184,7 +184,7 @@ def make_tracer(exporter: str, queue: str) -> Tracer:
     """
     if exporter == "none":
         return PassingTracer()
-    provider = TracerProvider(resource=make_resource())
+    provider = TracerProvider(resource=make_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_make_exporter(exporter)))
     return RecordingTracer(provider, queue)
 
