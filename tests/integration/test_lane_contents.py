@@ -49,6 +49,33 @@ async def test_large_bodies_over_small_frames(rig: LaneRig, lane: str, size: int
     assert sorted(await rig.arrived()) == sorted((body, b"neighbour"))
 
 
+@pytest.fixture(scope="module")
+def no_limit() -> Iterator[LocalBroker]:
+    """A node that says 0 for the largest frame: any size."""
+    with LocalBroker(extra_config={"frame_max": "0"}) as node:
+        yield node
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_broker_without_a_limit_for_frames(no_limit: LocalBroker, prefix: str, lane: str) -> None:
+    """Large bodies come in and go out, and headers that no default frame holds are refused, not sent."""
+    body = bytes(range(251)) * (8 * MIB // 251)
+    async with lane_rig(no_limit.url, prefix) as rig:
+        await rig.put(body)
+        opened = await rig.open(lane)
+        async with asyncio.timeout(2 * SOON):
+            (delivery,) = await opened.take(1)
+            batch = rig.outgoing([delivery.body, b"long headers"])
+            batch[1].properties.headers = {"note": "x" * 131_072}
+            stored, refused = await opened.send(batch)
+        assert stored is CONFIRMED
+        assert isinstance(refused, Refused)
+        assert refused.code == "malformed_properties"
+        await opened.settle([delivery.tag])
+        await opened.close()
+        assert await rig.arrived() == [body]
+
+
 @pytest.mark.parametrize("lane", LANES)
 async def test_headers_beyond_a_small_frame_are_refused_not_sent(rig: LaneRig, lane: str) -> None:
     """What the broker would answer by closing the connection is refused before, and the lane goes on."""
@@ -70,6 +97,9 @@ EVERY_TYPE = (
     (b"int16", b"s\x80\x00"),
     (b"int32", b"I\x80\x00\x00\x00"),
     (b"uint32", b"i\xff\xff\xff\xff"),
+    (b"uint8", b"B\xff"),
+    (b"uint16", b"u\xff\xff"),
+    (b"int64-as-L", b"L\x80\x00\x00\x00\x00\x00\x00\x00"),
     (b"int64", b"l\x80\x00\x00\x00\x00\x00\x00\x00"),
     (b"float", b"f\x3f\x80\x00\x00"),
     (b"double", b"d\x3f\xb9\x99\x99\x99\x99\x99\x9a"),

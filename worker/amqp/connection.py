@@ -22,6 +22,7 @@ from aiormq.exceptions import (
 )
 from yarl import URL
 
+from worker.amqp.wire.frames import DEFAULT_FRAME_MAX_BYTES
 from worker.errors import AccessRefused, BrokerUnavailable, WorkerError
 
 LIBRARY_LOGGERS: Final = ("aio_pika", "aiormq")
@@ -76,6 +77,14 @@ def underlay(connection: aio_pika.Connection) -> AbstractConnection:
     if connection.transport is None:
         raise BrokerUnavailable("the connection is closed")
     return connection.transport.connection
+
+
+def frame_max(connection: AbstractConnection) -> int:
+    """Return the largest whole frame that we write, in bytes: what RabbitMQ's ``frame_max`` says.
+
+    A broker may say 0, no limit (AMQP 0-9-1, connection.tune); then it is 131,072, RabbitMQ's own default.
+    """
+    return connection.connection_tune.frame_max or DEFAULT_FRAME_MAX_BYTES
 
 
 async def open_channel(connection: AbstractConnection, *, publisher_confirms: bool = True) -> Channel:

@@ -19,6 +19,7 @@ from yarl import URL
 
 from worker.amqp.assembler import Assembler
 from worker.amqp.wire import Event
+from worker.amqp.wire.frames import FRAME_OVERHEAD_BYTES
 from worker.errors import BrokerUnavailable, WireError
 
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # the largest message that any RabbitMQ takes by default
@@ -55,8 +56,11 @@ class Tap(asyncio.Protocol):
         self._on_flow = changed
 
     def divert(self, channel: int, frame_max: int, receiver: Receiver) -> None:
-        """Hand the deliveries, returns and confirms of a channel to ``receiver`` from now on."""
-        self._assembler.limit_frames(frame_max)
+        """Hand the deliveries, returns and confirms of a channel to ``receiver`` from now on.
+
+        A ``frame_max`` of 0 means that the broker sends frames of any size: one may hold the largest body.
+        """
+        self._assembler.limit_frames(frame_max or MAX_BODY_BYTES + FRAME_OVERHEAD_BYTES)
         self._assembler.divert(channel)
         self._receivers[channel] = receiver
 

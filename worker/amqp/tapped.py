@@ -8,7 +8,7 @@ from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from worker.amqp.confirms import Confirms
-from worker.amqp.connection import explain_closing
+from worker.amqp.connection import explain_closing, frame_max
 from worker.amqp.lane import Confirmation, Outgoing, Refused, Unknown
 from worker.amqp.paired import PairedLane
 from worker.amqp.tap import TappedConnection
@@ -37,8 +37,10 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
         return TappedConnection
 
     def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
-        self._frame_max = publishing.connection_tune.frame_max
-        self._publishing_tap.divert(self._publisher.number, self._frame_max, self._on_confirms)
+        self._frame_max = frame_max(publishing)
+        self._publishing_tap.divert(
+            self._publisher.number, publishing.connection_tune.frame_max, self._on_confirms
+        )
         self._publishing_tap.watch_flow(self._wake.set)
         self._consuming_tap.divert(
             self._consumer.number, consuming.connection_tune.frame_max, self._on_deliveries
