@@ -1,4 +1,7 @@
-"""Properties that kill aiormq's connection cost the tap lane one dead letter at most, and nobody else."""
+"""Properties that kill aiormq's connection cost the tap lane one dead letter at most, and nobody else.
+
+The standard lane cannot get past them alone, but it lets nobody else pay.
+"""
 
 import asyncio
 import struct
@@ -8,7 +11,7 @@ import pytest
 
 from tests.support.bodies import payment
 from tests.support.producer import TIMESTAMP_FLAG, RawProperties, publish_raw, raw_headers
-from tests.support.stage import Stage
+from tests.support.stage import Stage, eventually
 
 MESSAGE_ID_FLAG = 1 << 7
 
@@ -44,3 +47,34 @@ async def test_a_time_beyond_every_calendar_harms_nothing(stage: Stage, name: st
     assert sorted(one.json["payment_id"] for one in dispatched) == ["behind", "odd"]
     assert worker.counts == Counter(dispatched=2)
     assert await stage.leftovers() == {}
+
+
+async def test_poison_on_the_standard_lane_costs_its_neighbours_nothing(stage: Stage) -> None:
+    """Sessions end until the broker sets the poison aside; good payments beside it are dispatched.
+
+    None of them is set aside with it, and none is dispatched more than three times: twice may the full
+    prefetch go back to the broker, and then one delivery is taken at a time.
+    """
+    good = [f"before-{number}" for number in range(3)] + [f"behind-{number}" for number in range(3)]
+    for name in good[:3]:
+        await stage.publish(payment(name))
+    await asyncio.to_thread(publish_raw, stage.url, stage.prefix, payment("poison"), NO_TEXT)
+    for name in good[3:]:
+        await stage.publish(payment(name))
+    async with stage.working(lane="standard"):
+        await eventually(lambda: set_aside(stage), "the poison among the crashed")
+        await stage.publish(payment("last"))
+        times: Counter[str] = Counter()
+        while "last" not in times:
+            [one] = await stage.dispatched()
+            times[one.json["payment_id"]] += 1
+    assert sorted(times) == sorted([*good, "last"])
+    assert max(times.values()) <= 3
+    assert await stage.leftovers() == {
+        stage.names.crashed: 1
+    }  # the poison: all others are at their processor
+
+
+async def set_aside(stage: Stage) -> bool:
+    """Whether the broker has set anything aside; to take it would kill the test's own connection."""
+    return bool(await stage.depth(stage.names.crashed))

@@ -90,6 +90,10 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
             lambda _: self._end(f"the broker cancelled the consumer of {queue}")
         )
         self._prepare(consuming, publishing)
+        await self._begin(queue, prefetch)
+
+    async def _begin(self, queue: str, prefetch: int) -> None:
+        """Start to consume, at most ``prefetch`` deliveries in flight."""
         await self._consumer.basic_qos(prefetch_count=prefetch)
         self._consumer_tag = await self._consume(self._consumer, queue)
 

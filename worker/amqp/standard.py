@@ -1,4 +1,9 @@
-"""The standard lane: deliveries and publishes over aiormq's public channel API."""
+"""The standard lane: deliveries and publishes over aiormq's public channel API.
+
+aiormq gives a connection up over a delivery whose properties it cannot decode, and everything in flight comes
+again with it. So the lane begins with one delivery at a time, and goes on to its prefetch (less that one)
+once the head of the queue has not come back twice: a message that kills its session soon kills it alone.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -12,7 +17,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import commands
 
-from worker.amqp.connection import explain_closing, return_reason
+from worker.amqp.connection import explain_closing, frame_max, return_reason
 from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
 from worker.amqp.paired import CHANNEL_ERRORS, PairedLane
 from worker.amqp.wire import encode_properties
@@ -21,6 +26,8 @@ from worker.errors import MalformedProperties, PublishRefused, Unroutable
 
 _BLOCKED_POLL_SECONDS: Final = 0.1
 _SAME_ID_POLL_SECONDS: Final = 0.001
+_COUNT_HEADER: Final = "x-delivery-count"  # quorum queues write how often a message has come back
+_SUSPECT_COUNT: Final = 2  # once may be any restart
 
 
 @dataclass(slots=True)
@@ -44,6 +51,9 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
         super().__init__(consuming, publishing, confirm_timeout)
         self._over: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._in_flight: set[str] = set()
+        self._intake: Final = asyncio.Lock()  # one change of the consumer at a time
+        self._full_intake: tuple[str, int] | None = None  # the queue and the prefetch still to come
+        self._widening: asyncio.Task[None] | None = None
 
     @classmethod
     def connection_kind(cls) -> type[aio_pika.Connection]:
@@ -53,9 +63,31 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
     def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
         del consuming
         self._publishing_underlay = publishing
-        self._max_properties = (
-            publishing.connection_tune.frame_max - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
-        )
+        self._publisher.max_content_size = (
+            frame_max(publishing) - FRAME_OVERHEAD_BYTES
+        )  # aiormq takes 0 for 0
+        self._max_properties = frame_max(publishing) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
+
+    async def _begin(self, queue: str, prefetch: int) -> None:
+        if prefetch > 1:
+            self._full_intake = (queue, prefetch - 1)  # the first delivery may still be in flight
+        await super()._begin(queue, 1)
+
+    async def _widen(self, queue: str, prefetch: int) -> None:
+        """Consume afresh with all of the prefetch: RabbitMQ does not change that of a consumer it has."""
+        async with self._intake:
+            if self._stopped or self._ended is not None:
+                return
+            try:
+                await self._consumer.basic_cancel(self._consumer_tag)
+                await super()._begin(queue, prefetch)
+            except (*CHANNEL_ERRORS, RuntimeError) as error:
+                self._end(f"cannot consume {queue}: {explain_closing(error)}")
+
+    async def stop_intake(self) -> None:
+        """See ``Lane.stop_intake``. A change of consumers under way is waited for."""
+        async with self._intake:
+            await super().stop_intake()
 
     async def _consume(self, channel: Channel, queue: str) -> str:
         return str((await channel.basic_consume(queue, self._on_message)).consumer_tag)
@@ -99,6 +131,9 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
             )
         )
         self._wake.set()
+        if self._full_intake is not None and not _is_suspect(properties):
+            self._widening = asyncio.create_task(self._widen(*self._full_intake))
+            self._full_intake = None
 
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
         """See ``Lane.send``. Each publish is a task; aiormq writes them in the order they start."""
@@ -169,6 +204,12 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
                     await self._consumer.basic_ack(tag, multiple=multiple, wait=False)
                 except CHANNEL_ERRORS as error:
                     self._end(f"cannot acknowledge: {explain_closing(error)}")
+
+
+def _is_suspect(properties: commands.Basic.Properties) -> bool:
+    """Whether the message has come back so often that it or a neighbour may be what ended the sessions."""
+    count = (properties.headers or {}).get(_COUNT_HEADER)
+    return isinstance(count, int) and count >= _SUSPECT_COUNT
 
 
 def _read_properties(properties: commands.Basic.Properties) -> Properties:
