@@ -10,7 +10,7 @@ from worker.errors import InvalidAmount, InvalidMoneyRule, NotConserved
 from worker.money.percent import Percent
 from worker.money.settled import Money
 from worker.money.text import MAX_SCALE, POWERS, shown
-from worker.money.trail import exact_text
+from worker.money.trail import RoundingStep, Rule, exact_text
 
 _WHOLE: Final = 100 * POWERS[MAX_SCALE]
 MAX_DEPTH: Final = 8
@@ -100,10 +100,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
-    """What one share got; its ``path`` names the shares it is inside of, joined by slashes."""
+    """What one share got; its ``path`` names the shares it is inside of, joined by slashes.
+
+    ``step`` shows its exact part of the total, and what it got more or less than that; the remainders of
+    all shares add up to nothing.
+    """
 
     path: str
     money: Money
+    step: RoundingStep
 
 
 class _Node(NamedTuple):
@@ -142,12 +147,19 @@ class Split:
         return shares if sum(shares) == total else _checked_shares(shares, total, increment)
 
     def allocate(self, money: Money, *, cash: bool = False) -> tuple[Allocated, ...]:
-        """Return money split among the shares, in whole cash increments if asked for."""
-        increment = money.currency.cash_increment if cash else 1
-        units = self.units(money.units, increment)
+        """Return money split among the shares, in whole cash increments if asked for, with the trail."""
+        currency, total = money.currency, money.units
+        increment = currency.cash_increment if cash else 1
+        rule, exponent, code = Rule.LARGEST_REMAINDER, currency.exponent, currency.code
         return tuple(
-            Allocated(path, Money(share, money.currency))
-            for path, share in zip(self.paths, units, strict=True)
+            Allocated(
+                path,
+                Money(units, currency),
+                RoundingStep(path, total * part, whole, rule, units, exponent, code, increment),
+            )
+            for path, units, (part, whole) in zip(
+                self.paths, self.units(total, increment), _exact_parts(self._root, 1, 1), strict=True
+            )
         )
 
 
@@ -159,6 +171,15 @@ def _inside(node: _Node, shares: list[int]) -> list[int]:
         else:
             allocated += _inside(inner, _allocate_parts(share, inner.weights, inner.whole))
     return allocated
+
+
+def _exact_parts(node: _Node, part: int, whole: int) -> Iterator[tuple[int, int]]:
+    for weight, inner in zip(node.weights, node.inside, strict=True):
+        of_total = part * weight, whole * node.whole
+        if inner is None:
+            yield of_total
+        else:
+            yield from _exact_parts(inner, *of_total)
 
 
 def _paths(shares: tuple[Share, ...], prefix: str, depth: int) -> Iterator[str]:

@@ -6,7 +6,7 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.money import MAX_UNITS, MIN_UNITS, REST, Percent, Share, Split, allocate
+from worker.money import ISO_4217, MAX_UNITS, MIN_UNITS, REST, Money, Percent, Share, Split, allocate
 
 totals = st.integers(MIN_UNITS, MAX_UNITS)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -107,6 +107,16 @@ def test_splits_conserve_and_stay_near_the_exact_share(split: Split, total: int,
     assert tuple(exact) == split.paths
     for path, unit in zip(split.paths, units, strict=True):
         assert abs(unit - exact[path]) < 4 * increment
+
+
+@given(splits(), totals)
+def test_the_trail_of_a_split_is_exact(split: Split, total: int) -> None:
+    """Each step holds the exact part and the bill's sum, and the remainders cancel out."""
+    shares = split.allocate(Money(total, ISO_4217.lookup("JPY")))
+    exact = {share.path: Fraction(share.step.numerator, share.step.denominator) for share in shares}
+    assert exact == exact_shares(split.shares, Fraction(total))
+    assert [share.step.result for share in shares] == [share.money.units for share in shares]
+    assert sum(Fraction(share.step.remainder) for share in shares) == 0
 
 
 @given(splits(), totals)

@@ -162,6 +162,20 @@ def test_cash_splits_go_by_the_increment() -> None:
     assert [str(part.money) for part in split.allocate(Money(5, CHF))] == ["0.03", "0.01", "0.01"]
 
 
+def test_a_split_has_its_trail() -> None:
+    """Each share's exact part of the total, what it got, and what that is more or less."""
+    split = Split((percent("platform", "30", percent("referral", "2")), Share("seller", REST)))
+    steps = [part.step for part in split.allocate(Money(1001, CHF))]
+    assert [str(step) for step in steps] == [
+        "platform: 2.94294 -> 2.94 CHF (largest_remainder, remainder 0.00294)",
+        "platform/referral: 0.06006 -> 0.06 CHF (largest_remainder, remainder 0.00006)",
+        "seller: 7.007 -> 7.01 CHF (largest_remainder, remainder -0.003)",
+    ]
+    assert {step.verb for step in steps} == {"allocated"}
+    coins = Split((Share("a", 1), Share("b", 2))).allocate(Money(100, CHF), cash=True)
+    assert str(coins[0].step) == ("a: 1/3 -> 0.35 CHF (largest_remainder in steps of 0.05, remainder -1/60)")
+
+
 def test_refunds_mirror_splits() -> None:
     """Negative money splits into the negative shares."""
     split = Split((percent("a", "50", percent("b", "50")), Share("c", REST)))
