@@ -23,6 +23,14 @@ TEST_SUFFIX = ".test.yaml"
 """Rules tests stand beside the rules and are none."""
 
 
+class BrokenRules(InvalidRules):
+    """``InvalidRules`` with each problem and its place, for programs."""
+
+    def __init__(self, message: str, found: tuple[Diagnostic, ...] = ()) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedRules:
     """A rule table with the files it came from, and the document's tree for showing places in it."""
@@ -101,7 +109,7 @@ def load_tests(path: Path) -> RuleTests:
         raise invalid([Diagnostic(locate(tree, one), one.message) for one in problems]) from None
 
 
-def invalid(problems: Sequence[Diagnostic]) -> InvalidRules:
+def invalid(problems: Sequence[Diagnostic]) -> BrokenRules:
     """Return the error whose text shows each problem once, by file and line."""
     ordered = sorted(
         dict.fromkeys(problems), key=lambda one: (one.mark.file.name, one.mark.line, one.mark.column)
@@ -109,7 +117,7 @@ def invalid(problems: Sequence[Diagnostic]) -> InvalidRules:
     files = {one.mark.file.name for one in ordered}
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
     where = f"in {len(files)} files" if len(files) > 1 else f"in {next(iter(files))}"
-    return InvalidRules("\n".join([*(str(one) for one in ordered), f"{count} {where}"]))
+    return BrokenRules("\n".join([*(str(one) for one in ordered), f"{count} {where}"]), tuple(ordered))
 
 
 def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTable | None:

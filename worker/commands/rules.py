@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.commands import rules_assertions, rules_picture, rules_traffic, rules_why
-from worker.commands.rules_options import Overlays, RuleFiles, loaded
+from worker.commands.rules_options import Overlays, RuleFiles, counted, loaded, write_json
 
 if TYPE_CHECKING:
     from worker.routing.lint import Finding
@@ -22,7 +22,7 @@ def main() -> None:
 
 @app.command()
 def check(
-    files: RuleFiles,
+    files: RuleFiles = None,
     overlay: Overlays = None,
     notes: Annotated[
         bool, typer.Option("--notes", help="Show every note, also where order decides between rules.")
@@ -37,7 +37,7 @@ def check(
     from worker.routing.asking import NONE_HOLDS
     from worker.routing.lint import Severity, lint
 
-    rules = loaded(files, overlay)
+    rules = loaded(files, overlay, as_json=as_json)
     table = rules.table
     findings = [] if no_lint else lint(table.assuming(NONE_HOLDS))
     warnings = [one for one in findings if one.severity is Severity.WARNING]
@@ -48,20 +48,20 @@ def check(
     for finding in shown:
         sys.stdout.write(f"{_shown(rules, finding)}\n\n")
     if len(shown) < len(findings):
-        sys.stdout.write(
-            f"{len(findings) - len(shown)} more notes on rules of which order decides: --notes\n"
-        )
-    counts = (
-        f"{len(table.rules) - 1} rules, {len(table.processors)} processors, {len(table.fees)} fee schedules"
+        more = counted(len(findings) - len(shown), "more note")
+        sys.stdout.write(f"{more} on rules of which order decides: --notes\n")
+    numbers = (
+        (len(table.rules) - 1, "rule"),
+        (len(table.processors), "processor"),
+        (len(table.fees), "fee schedule"),
     )
+    counts = ", ".join(counted(number, word) for number, word in numbers)
     sys.stdout.write(f"{_verdict(len(warnings))}: {counts}; version {table.version}\n")
     if warnings:
         raise typer.Exit(1)
 
 
 def _write_json(rules: "LoadedRules", findings: "list[Finding]") -> None:
-    import orjson
-
     from worker.routing.problems import Problem
     from worker.routing.source import locate
 
@@ -80,14 +80,13 @@ def _write_json(rules: "LoadedRules", findings: "list[Finding]") -> None:
                 "witness": witness,
             }
         )
-    result = {"rules_version": rules.table.version, "findings": listed}
-    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode() + "\n")
+    write_json({"rules_version": rules.table.version, "findings": listed})
 
 
 def _verdict(warnings: int) -> str:
     if not warnings:
         return "The rules are sound"
-    return "The rules load, with 1 warning" if warnings == 1 else f"The rules load, with {warnings} warnings"
+    return f"The rules load, with {counted(warnings, 'warning')}"
 
 
 def _shown(rules: "LoadedRules", finding: "Finding") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.rules_options import EXIT_WRONG, fail, loaded, planned
+from worker.commands.rules_options import EXIT_WRONG, counted, fail, loaded, planned
 
 if TYPE_CHECKING:
     from schemas.rule_tests import RuleTests
@@ -45,9 +45,7 @@ def test(
                 passed += 1
                 if not quiet:
                     sys.stdout.write(f"passed {file}: {name}\n")
-    sys.stdout.write(
-        f"{passed} passed, {failed} failed, in {len(found)} file{'s' if len(found) > 1 else ''}\n"
-    )
+    sys.stdout.write(f"{passed} passed, {failed} failed, in {counted(len(found), 'file')}\n")
     if failed:
         raise typer.Exit(EXIT_WRONG)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,16 +18,25 @@ if TYPE_CHECKING:
     from worker.routing.questions import Answers, Kind, Use
     from worker.rules_file import LoadedRules
 
+STDIN = "-"
 EXIT_WRONG = 1
 EXIT_CHANGED = 3
 
 RuleFiles = Annotated[
-    list[Path],
-    typer.Argument(metavar="FILE...", help="Rule files, or folders whose *.yaml are read in name order."),
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILE...",
+        help="Rule files, or folders whose *.yaml are read in name order. Default: the worker's own, from "
+        "PAYMENT_WORKER_RULES and PAYMENT_WORKER_OVERLAYS, or routing_rules.",
+    ),
 ]
 Rules = Annotated[
     list[Path] | None,
-    typer.Option("--rules", metavar="PATH", help="Rule file or folder; repeatable. Default: routing_rules."),
+    typer.Option(
+        "--rules",
+        metavar="PATH",
+        help="Rule file or folder; repeatable. Default: PAYMENT_WORKER_RULES, or routing_rules.",
+    ),
 ]
 Overlays = Annotated[
     list[Path] | None,
@@ -39,13 +49,65 @@ Now = Annotated[
         help="Time of routing, such as 2026-01-31T09:00Z, for rules with time windows. Default: now.",
     ),
 ]
-DEFAULT_RULES = Path("routing_rules")
 
 
-def fail(message: object) -> typer.Exit:
-    """Write one readable block to stderr and return the exit to raise."""
+def fail(message: object, *, as_json: bool = False, code: str | None = None) -> typer.Exit:
+    """Write one readable block to stderr, with ``as_json`` also findings to stdout; return the exit."""
     sys.stderr.write(f"{message}\n")
+    if as_json:
+        write_json({"rules_version": None, "findings": _findings(message, code)})
     return typer.Exit(EXIT_WRONG)
+
+
+def _findings(message: object, code: str | None) -> list[dict[str, Any]]:
+    """Return an error as findings of the shape that ``rules check --json`` has."""
+    from worker.errors import WorkerError
+    from worker.rules_file import BrokenRules
+
+    kind = message.code if isinstance(message, WorkerError) else code
+    finding = {"severity": "error", "code": kind, "file": None, "line": None, "column": None}
+    if not isinstance(message, BrokenRules):
+        return [{**finding, "message": str(message), "witness": None}]
+    return [
+        {
+            **finding,
+            "file": one.mark.file.name,
+            "line": one.mark.line + 1,
+            "column": one.mark.column + 1,
+            "message": one.message,
+            "witness": None,
+        }
+        for one in message.found
+    ]
+
+
+def write_json(result: Mapping[str, Any]) -> None:
+    """Write a result to stdout as JSON."""
+    import orjson
+
+    sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def check_writable(path: Path) -> None:
+    """End the command when a file cannot be written there, before any work is done for it."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise fail(f"{path}: cannot be written: there is no folder {folder}; make it first")
+    if path.is_dir():
+        raise fail(f"{path}: cannot be written: it is a folder; name a file in it")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a result to a file; what keeps it from being written ends the command readably."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise fail(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word in the singular or plural: ``1 rule``, ``2 rules``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 class AllowedPlugins:
@@ -64,15 +126,34 @@ class AllowedPlugins:
         return self._registry.use(kind, name, arguments)
 
 
-def loaded(paths: Iterable[Path] | None, overlays: Iterable[Path] | None) -> "LoadedRules":
-    """Return the rules of files; broken ones end the command with their problems and exit code 1."""
+def loaded(
+    paths: Iterable[Path] | None, overlays: Iterable[Path] | None, *, as_json: bool = False
+) -> "LoadedRules":
+    """Return the rules of files; broken ones end the command with their problems and exit code 1.
+
+    Without ``paths`` they are the worker's own, and stderr says which those are.
+    """
     from worker.errors import ConfigurationError
     from worker.rules_file import load
 
+    files, tops = list(paths or ()), list(overlays or ())
     try:
-        return load(list(paths or [DEFAULT_RULES]), list(overlays or ()), AllowedPlugins())
+        if not files:
+            files, tops = _own_rules(tops)
+        return load(files, tops, AllowedPlugins())
     except ConfigurationError as error:
-        raise fail(error) from None
+        raise fail(error, as_json=as_json) from None
+
+
+def _own_rules(overlays: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the rule files and overlays that a worker with this environment uses, and say which."""
+    from worker.settings import load_settings
+
+    settings = load_settings()
+    files, tops = list(settings.rules), overlays or list(settings.overlays)
+    laid = f" with overlay {', '.join(map(str, tops))}" if tops else ""
+    sys.stderr.write(f"Rules: {', '.join(map(str, files))}{laid}\n")
+    return files, tops
 
 
 def console() -> "Console":
@@ -110,7 +191,8 @@ class PaymentLines:
         from schemas.payment import Payment
 
         read = Payment.__pydantic_validator__.validate_json
-        with self.path.open("rb") as lines:
+        stdin = str(self.path) == STDIN
+        with nullcontext(sys.stdin.buffer) if stdin else self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 self.bytes_read += len(line)
                 if line.isspace():
@@ -137,7 +219,7 @@ def with_progress(lines: PaymentLines) -> Iterator["Payment"]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    total = lines.path.stat().st_size
+    total = None if str(lines.path) == STDIN else lines.path.stat().st_size
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -152,7 +234,7 @@ def warn_unreadable(lines: PaymentLines) -> None:
     """Say on stderr how many lines were no payments, and why the first were not."""
     if lines.unreadable:
         details = "".join(f"  {error}\n" for error in lines.first_errors)
-        count = f"{lines.unreadable} line{'s' if lines.unreadable > 1 else ''}"
+        count = counted(lines.unreadable, "line")
         sys.stderr.write(
             f"{count} of {lines.path} could not be read as payments and are left out:\n{details}"
         )

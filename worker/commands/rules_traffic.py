@@ -10,17 +10,22 @@ import typer
 
 from worker.commands.rules_options import (
     EXIT_CHANGED,
+    STDIN,
     Now,
     Overlays,
     PaymentLines,
     Rules,
+    check_writable,
     console,
+    counted,
     fail,
     loaded,
     moment,
     planned,
     warn_unreadable,
     with_progress,
+    write_json,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ MOST_ROWS = 60
 
 def simulate(
     payments: Annotated[
-        Path, typer.Argument(metavar="FILE.ndjson", help="Payments, one JSON object a line.")
+        Path, typer.Argument(metavar="FILE.ndjson", help="Payments, one JSON object a line; - reads stdin.")
     ],
     rules: Rules = None,
     overlay: Overlays = None,
@@ -53,9 +58,7 @@ def simulate(
         _fed(simulation, lines)
     warn_unreadable(lines)
     if as_json:
-        _write_json(
-            {"payments": sum(one.payments for one in simulation.cells.values()), **_cells(simulation)}
-        )
+        write_json({"payments": sum(one.payments for one in simulation.cells.values()), **_cells(simulation)})
         return
     _print_simulation(simulation)
 
@@ -64,8 +67,12 @@ def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="Rule file or folder as it is.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Rule file or folder as it would be.")],
     payments: Annotated[
-        Path, typer.Option("--payments", metavar="FILE.ndjson", help="Payments, one JSON object a line.")
+        Path,
+        typer.Option(
+            "--payments", metavar="FILE.ndjson", help="Payments, one JSON object a line; - reads stdin."
+        ),
     ],
+    overlay: Overlays = None,
     now: Now = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report to look at in a browser.")
@@ -74,12 +81,16 @@ def diff(
 ) -> None:
     """Show which payments other rules would move: from where to where, how many, how much, at what cost.
 
+    An overlay is laid over both.
     Exit code 3 when anything moves or pays other fees, 0 when nothing does, 1 for broken rules.
     """
     from worker.plugins.calls import CallerNow
     from worker.routing.compare import Comparison
 
-    before, after, lines = loaded([old], None).table, loaded([new], None).table, _lines(payments)
+    if html is not None:
+        check_writable(html)
+    lines = _lines(payments)
+    before, after = loaded([old], overlay).table, loaded([new], overlay).table
     with CallerNow() as caller:
         comparison = Comparison(before, after, moment(now), caller.ask, planned)
         _fed(comparison, lines)
@@ -87,9 +98,9 @@ def diff(
     if html is not None:
         from worker.routing.report import html_report
 
-        html.write_text(html_report(comparison, str(old), str(new), payments.name), encoding="utf-8")
+        write_text(html, html_report(comparison, str(old), str(new), payments.name))
     if as_json:
-        _write_json(_flows(comparison))
+        write_json(_flows(comparison))
     else:
         _print_comparison(comparison)
     if html is not None and not as_json:
@@ -99,19 +110,13 @@ def diff(
 
 
 def _lines(path: Path) -> PaymentLines:
-    if not path.is_file():
+    if str(path) != STDIN and not path.is_file():
         raise fail(f"{path}: there is no such file of payments")
     return PaymentLines(path)
 
 
 def _fed(target: "Simulation | Comparison", lines: PaymentLines) -> None:
     target.add_all(with_progress(lines))
-
-
-def _write_json(figures: dict[str, Any]) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def _cells(simulation: "Simulation") -> dict[str, Any]:
@@ -215,7 +220,9 @@ def _print_simulation(simulation: "Simulation") -> None:
         for kind in ("processor", "undecided")
     )
     left = f", {unknown} undecided: a plugin did not answer" if unknown else ""
-    out.print(f"\n{total} payments: {sent} to processors, {total - sent - unknown} dead-lettered{left}.")
+    out.print(
+        f"\n{counted(total, 'payment')}: {sent} to processors, {total - sent - unknown} dead-lettered{left}."
+    )
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.commands.rules_options import Now, Overlays, Rules, console, fail, loaded, moment, planned
+from worker.commands.rules_options import (
+    Now,
+    Overlays,
+    Rules,
+    console,
+    fail,
+    loaded,
+    moment,
+    planned,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,8 +44,8 @@ def explain(
     from worker.plugins.calls import CallerNow
     from worker.routing.explain import explain as explain_payment
 
-    table = loaded(rules, overlay).table
-    parsed = _read(payment)
+    table = loaded(rules, overlay, as_json=as_json).table
+    parsed = _read(payment, as_json=as_json)
     try:
         currency = table.currencies.lookup(parsed.amount.currency)
         if not currency.settleable:
@@ -45,16 +55,15 @@ def explain(
         with CallerNow() as caller:
             found = explain_payment(table, parsed, moment(now), caller.ask, planned)
     except WorkerError as error:
-        raise fail(f"refused before routing: {error.code}: {error}") from None
+        message = f"refused before routing: {error.code}: {error}"
+        raise fail(message, as_json=as_json, code=error.code) from None
     if as_json:
-        import orjson
-
-        sys.stdout.write(orjson.dumps(as_dict(found), option=orjson.OPT_INDENT_2).decode() + "\n")
+        write_json(as_dict(found))
         return
     _print(console(), parsed, found)
 
 
-def _read(path: Path) -> "Payment":
+def _read(path: Path, *, as_json: bool) -> "Payment":
     from pydantic import ValidationError
 
     from schemas.payment import Payment
@@ -63,10 +72,11 @@ def _read(path: Path) -> "Payment":
         text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         return Payment.model_validate_json(text)
     except OSError as error:
-        raise fail(f"{path}: cannot be read: {error.strerror}") from None
+        raise fail(f"{path}: cannot be read: {error.strerror}", as_json=as_json, code="unreadable") from None
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
-        raise fail("\n".join([f"{path} is not a payment:", *lines])) from None
+        message = "\n".join([f"{path} is not a payment:", *lines])
+        raise fail(message, as_json=as_json, code="invalid_payment") from None
 
 
 def as_dict(found: "Explanation") -> dict[str, Any]:

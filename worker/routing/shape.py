@@ -179,6 +179,8 @@ def _message(  # noqa: C901, PLR0911 - one return for each kind of complaint
             expected = [
                 text.strip().strip("'") for text in context["expected"].replace(" or ", ",").split(",")
             ]
+            if isinstance(value, str) and value in expected:
+                return f"expected {value} without quotes, found the text {value!r}"
             return f"{value!r} is none of {listing(expected)}{nearest(value, expected)}"
         case "too_long" | "too_short" if path[-1] == "plugin":
             return "`plugin` names one plugin with its arguments: {name: {argument: value}}"

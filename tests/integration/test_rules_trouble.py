@@ -1,0 +1,120 @@
+"""The rule commands when something is off: where to write, where rules come from, errors as JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RULES = """\
+version: 1
+processors: {p: {}, q: {}}
+rules:
+  - {name: brief, when: {currency: EUR}, route: {to: p, expires_after_seconds: 60}}
+default: {hold: x}
+"""
+PAYMENT = {
+    "payment_id": "pay-1",
+    "type": "card",
+    "amount": {"value": "12.34", "currency": "EUR"},
+    "merchant_id": "m",
+    "created_at": "2026-01-07T12:00:00Z",
+}
+NOW = ("--now", "2026-01-08T12:00:00Z")
+
+
+def run(
+    *arguments: object, folder: Path, stdin: str | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "worker", "rules", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        input=stdin,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **env},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with rules, an overlay, and one payment."""
+    (tmp_path / "r.yaml").write_text(RULES)
+    overlay = "version: 1\nrules: [{name: brief, route: {to: q, expires_after_seconds: 172800}}]\n"
+    (tmp_path / "over.yaml").write_text(overlay)
+    (tmp_path / "p.json").write_text(json.dumps(PAYMENT) + "\n")
+    return tmp_path
+
+
+def test_explain_says_that_a_payment_is_expired(folder):
+    """A payment that its route is too late for is dead-lettered, in text and as data."""
+    done = run("explain", "p.json", "--rules", "r.yaml", *NOW, folder=folder)
+    assert "Dead-lettered as expired: created at 2026-01-07T12:00:00Z" in done.stdout
+    assert "Goes to" not in done.stdout
+    found = json.loads(run("explain", "p.json", "--rules", "r.yaml", "--json", *NOW, folder=folder).stdout)
+    assert (found["outcome"], found["code"], found["processor"]) == ("refused", "expired", None)
+
+
+def test_simulate_reads_stdin_and_counts_the_expired(folder):
+    """Payments may come by a pipe; an expired one is dead-lettered, with its rule and amount."""
+    text = (folder / "p.json").read_text()
+    done = run("simulate", "-", "--rules", "r.yaml", "--json", *NOW, folder=folder, stdin=text)
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert (cell["rule"], cell["outcome"], cell["destination"]) == ("brief", "refused", "expired")
+    assert cell["amount"] == "12.34"
+
+
+def test_the_workers_own_rules_are_the_default(folder):
+    """Without a path the commands use the rules of the worker's environment, and say which."""
+    env = {"PAYMENT_WORKER_RULES": "r.yaml", "PAYMENT_WORKER_OVERLAYS": "over.yaml"}
+    done = run("explain", "p.json", *NOW, folder=folder, **env)
+    assert "Goes to q." in done.stdout
+    assert done.stderr == "Rules: r.yaml with overlay over.yaml\n"
+    assert "The rules are sound" not in run("check", folder=folder).stdout
+
+
+def test_diff_takes_an_overlay(folder):
+    """An overlay is laid over both sides, so that equal files stay equal."""
+    (folder / "new.yaml").write_text(RULES.replace("to: p", "to: q"))
+    arguments = ("diff", "r.yaml", "new.yaml", "--payments", "p.json", "--now", "2026-01-07T12:00:00Z")
+    assert run(*arguments, folder=folder).returncode == 3
+    assert run(*arguments, "--overlay", "over.yaml", folder=folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("graph", "r.yaml", "-o", "nowhere/x"),
+        ("diff", "r.yaml", "r.yaml", "--payments", "p.json", "--html", "nowhere/x"),
+    ],
+)
+def test_a_place_that_cannot_be_written(folder, arguments):
+    """One readable line says why, before anything is computed."""
+    done = run(*arguments, folder=folder)
+    assert done.returncode == 1
+    assert done.stderr == "nowhere/x: cannot be written: there is no folder nowhere; make it first\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("check", "bad.yaml"), ("explain", "p.json", "--rules", "bad.yaml")])
+def test_errors_as_json(folder, arguments):
+    """Broken rules give findings of severity error with their places, and exit code 1."""
+    (folder / "bad.yaml").write_text(RULES.replace("currency: EUR", "curency: EUR"))
+    done = run(*arguments, "--json", folder=folder)
+    assert done.returncode == 1
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["severity"], finding["code"]) == ("error", "invalid_rules")
+    assert (finding["file"], finding["line"], finding["column"]) == ("bad.yaml", 4, 26)
+    assert "did you mean currency?" in finding["message"]
+
+
+def test_a_payment_that_is_none_as_json(folder):
+    """What is no payment is an error as data, too."""
+    done = run("explain", "-", "--rules", "r.yaml", "--json", folder=folder, stdin="{}")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["findings"][0]["code"] == "invalid_payment"
