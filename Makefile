@@ -18,7 +18,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test faults lint bench clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ demo: $(STAMPS)/dev $(STAMPS)/rabbitmq ## stream payments through real workers a
 
 test: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run every test
 	@$(SETUP) browser
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-60} $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## fuzz the decoder for ten minutes, then leave connections idle for some
+	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-600} LANE_QUIET_SECONDS=$${LANE_QUIET_SECONDS:-150} \
+		$(BIN)/python -m pytest tests/fuzz tests/integration/test_lane_ends.py $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON Schemas
 	@$(SETUP) step "ruff check" $(BIN)/ruff check .

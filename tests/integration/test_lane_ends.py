@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -21,10 +22,13 @@ from worker.amqp.paired import CLOSE_SECONDS
 from worker.errors import BrokerUnavailable
 from worker.local_broker import LocalBroker
 from worker.rabbitmq import free_ports
+from worker.settings import Settings
 
 HEARTBEAT = 2
 GIVEN_UP_SECONDS = (HEARTBEAT + 1) * 3
 """When aiormq gives a silent peer up: three heartbeats and a second of grace for each."""
+WORKERS_HEARTBEAT: int = Settings.model_fields["heartbeat"].default
+QUIET_SECONDS = float(os.environ.get("LANE_QUIET_SECONDS") or 0)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,23 @@ async def test_a_connection_closed_by_the_broker_ends_the_lane(
         redelivered = await again.get(rig.source)
         assert redelivered is not None
         assert redelivered.body == b"1"
+
+
+async def test_a_consuming_channel_closed_by_the_broker_ends_the_lane(rig: LaneRig, lane: AnyLane) -> None:
+    """An ack of a tag that the broker does not know closes the channel; what was not settled comes again."""
+    await rig.put(b"1")
+    (delivery,) = await lane.take(1)
+    await lane._acknowledge([(delivery.tag + 7, False)])
+    with pytest.raises(BrokerUnavailable, match=r"consuming channel closed: .*unknown delivery tag"):
+        await asyncio.wait_for(lane.take(1), SOON)
+    await lane.settle([delivery.tag])
+    (outcome,) = await lane.send(rig.outgoing([b"late"]))
+    assert isinstance(outcome, Unknown)
+    await lane.close()
+    redelivered = await rig.get(rig.source)
+    assert redelivered is not None
+    assert redelivered.body == b"1"
+    assert await rig.arrived() == []
 
 
 @contextlib.asynccontextmanager
@@ -223,11 +244,16 @@ async def test_an_unknown_authority_is_named(
         await rig.open(name, url=tls_url(node, other))
 
 
-async def test_a_second_channel_of_aiormq_on_the_lanes_connections(rig: LaneRig, prefix: str) -> None:
+@pytest.mark.parametrize("name", LANES)
+@pytest.mark.parametrize("which", ["consuming", "publishing"])
+async def test_a_second_channel_of_aiormq_on_the_lanes_connections(
+    rig: LaneRig, prefix: str, name: str, which: str
+) -> None:
     """Beside a busy lane, aiormq declares, publishes with confirms and consumes on channels of its own."""
     count = 1000
     await rig.put(*(b"%d" % number for number in range(count)))
-    opened = await rig.open("tap")
+    opened = await rig.open(name)
+    shared = underlay(opened._consuming if which == "consuming" else opened._publishing)
     moving = asyncio.create_task(rig.relay(opened, count))
     others: list[bytes] = []
 
@@ -235,10 +261,10 @@ async def test_a_second_channel_of_aiormq_on_the_lanes_connections(rig: LaneRig,
         others.append(message.body)
 
     own = f"{prefix}.own"
-    consuming = await underlay(opened._consuming).channel()
+    consuming = await shared.channel()
     await consuming.queue_declare(own, durable=False, exclusive=True)
     await consuming.basic_consume(own, consumed, no_ack=True)
-    publishing = await underlay(opened._consuming).channel(publisher_confirms=True)
+    publishing = await shared.channel(publisher_confirms=True)
     beside = 0
     while not moving.done():
         await publishing.basic_publish(b"%d" % beside, routing_key=own)
@@ -255,17 +281,17 @@ async def test_a_second_channel_of_aiormq_on_the_lanes_connections(rig: LaneRig,
     assert sorted(map(int, await rig.arrived())) == list(range(count))
 
 
-async def idle(rig: LaneRig, name: str, seconds: float) -> None:
+async def idle(rig: LaneRig, name: str, seconds: float, heartbeat: int = HEARTBEAT) -> None:
     """A lane on which nothing happens for many heartbeats still works."""
-    opened = await rig.open(name, heartbeat=HEARTBEAT)
+    opened = await rig.open(name, heartbeat=heartbeat)
     await asyncio.sleep(seconds)
     assert await opened.send(rig.outgoing([b"idle"])) == [CONFIRMED]
     await opened.close()
 
 
-async def one_way(rig: LaneRig, seconds: float) -> None:
-    """A tap lane that only ever sees its own traffic, on each connection, for many heartbeats still works."""
-    opened = await rig.open("tap", heartbeat=HEARTBEAT)
+async def one_way(rig: LaneRig, seconds: float, name: str = "tap", heartbeat: int = HEARTBEAT) -> None:
+    """A lane that only ever sees its own traffic, on each connection, for many heartbeats still works."""
+    opened = await rig.open(name, heartbeat=heartbeat)
     until = time.monotonic() + seconds
     moved = 0
     while time.monotonic() < until:
@@ -286,6 +312,23 @@ async def test_quiet_and_busy_connections_outlive_many_heartbeats(
         for name in LANES:
             group.create_task(idle(rig, name, seconds))
         group.create_task(one_way(busy, seconds))
+
+
+@pytest.mark.skipif(QUIET_SECONDS == 0, reason="takes minutes: `make faults`, or set LANE_QUIET_SECONDS")
+async def test_minutes_of_idleness_and_of_one_way_traffic(
+    rig: LaneRig, node: LocalBroker, prefix: str
+) -> None:
+    """With the heartbeat that workers have, both lanes outlive several times what a silent peer is given."""
+    assert QUIET_SECONDS >= 120
+    async with (
+        lane_rig(node.url, f"{prefix}.tap") as busy_tap,
+        lane_rig(node.url, f"{prefix}.standard") as busy_standard,
+        asyncio.TaskGroup() as group,
+    ):
+        for name in LANES:
+            group.create_task(idle(rig, name, QUIET_SECONDS, WORKERS_HEARTBEAT))
+        group.create_task(one_way(busy_tap, QUIET_SECONDS, "tap", WORKERS_HEARTBEAT))
+        group.create_task(one_way(busy_standard, QUIET_SECONDS, "standard", WORKERS_HEARTBEAT))
 
 
 async def test_a_silent_peer_is_noticed(rig: LaneRig, node: LocalBroker) -> None:
