@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.lane_rig import LANES, SOON, LaneRig, lane_rig
 from worker.amqp import paired, tapped
-from worker.amqp.lane import CONFIRMED, Outgoing, Properties, Unknown
+from worker.amqp.lane import CONFIRMED, Outgoing, Properties, Refused, Unknown
 from worker.amqp.tapped import TapLane
 from worker.amqp.wire import Confirm
 from worker.errors import BrokerUnavailable
@@ -86,3 +86,25 @@ async def test_a_second_connection_that_fails_closes_the_first(
     with pytest.raises(BrokerUnavailable, match="no second one"):
         await rig.open(name)
     assert opened[0].is_closed
+
+
+async def test_odd_publishes_do_not_hold_their_batch_up(
+    rig: LaneRig, lane: TapLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that repeats and headers that are too long go alone; all others go out in one write."""
+    written: list[int] = []
+    write = lane._publishing_tap.write
+
+    def counting(frames: bytes) -> None:
+        written.append(frames.count(b"body-"))
+        write(frames)
+
+    monkeypatch.setattr(lane._publishing_tap, "write", counting)
+    batch = rig.outgoing(b"body-%d" % number for number in range(50))
+    batch[7].properties.message_id = batch[3].properties.message_id
+    batch[9].properties.headers = {"note": "x" * 200_000}
+    outcomes = await lane.send(batch)
+    assert [place for place, outcome in enumerate(outcomes) if outcome != CONFIRMED] == [9]
+    assert isinstance(outcomes[9], Refused)
+    assert written == [48, 1]
+    assert sorted(await rig.arrived()) == sorted(b"body-%d" % number for number in range(50) if number != 9)

@@ -90,7 +90,36 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
                 return await self._send(batch, ids)
             except MalformedProperties:
                 pass  # nothing was sent: find out which one it is
-        return [await self._send_alone(outgoing) for outgoing in batch]
+        return await self._send_apart(batch, ids)
+
+    async def _send_apart(self, batch: Sequence[Outgoing], ids: Sequence[str]) -> Sequence[Confirmation]:
+        """Send what stands in nobody's way together, and the rest one by one behind it.
+
+        That is what repeats an id of the batch or of another in flight, and what cannot be encoded.
+        """
+        together: dict[str, int] = {}  # places by message id
+        alone: list[int] = []
+        for place, outgoing in enumerate(batch):
+            usual = ids[place] not in together and not self._confirms.any_in_flight([ids[place]])
+            if usual and self._can_encode(outgoing):
+                together[ids[place]] = place
+            else:
+                alone.append(place)
+        found: dict[int, Confirmation] = {}
+        if together:
+            places = together.values()
+            outcomes = await self._send([batch[place] for place in places], list(together))
+            found.update(zip(places, outcomes, strict=True))
+        for place in alone:
+            found[place] = await self._send_alone(batch[place])
+        return [found[place] for place in range(len(batch))]
+
+    def _can_encode(self, outgoing: Outgoing) -> bool:
+        try:
+            self._encode([outgoing])
+        except MalformedProperties:
+            return False
+        return True
 
     async def _send_alone(self, outgoing: Outgoing) -> Confirmation:
         ids = [outgoing.properties.message_id or ""]
