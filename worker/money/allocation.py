@@ -91,11 +91,21 @@ def _allocate_parts(parts: int, weights: Sequence[int], whole: int) -> list[int]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A named share of a whole; shares ``inside`` are taken out of it, and it keeps what they leave."""
+    """A named share of a whole; shares ``inside`` are taken out of it, and it keeps what they leave.
+
+    Raises ``InvalidMoneyRule`` for a weight that is no integer, ``Percent`` or ``REST``.
+    """
 
     name: str
     weight: Weight
     inside: tuple["Share", ...] = ()
+
+    def __post_init__(self) -> None:
+        weight = self.weight
+        if type(weight) is not int and not isinstance(weight, Percent | Rest):
+            raise InvalidMoneyRule(
+                f"share {shown(self.name)}: weight {shown(weight)}, expected an integer, a Percent or REST"
+            )
 
 
 @dataclass(frozen=True, slots=True)

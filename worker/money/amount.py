@@ -14,16 +14,9 @@ from worker.money.text import (
     checked,
     format_units,
     parse_units,
+    require_integer,
     shown,
 )
-
-
-def require_integer(value: object, what: str) -> None:
-    """Raise ``InvalidAmount`` for anything but an ``int``: a ``bool`` is none, a ``float`` never exact."""
-    if type(value) is not int:
-        raise InvalidAmount(
-            f"{what} {shown(value)} is of type {type(value).__name__}: only int is exact here"
-        )
 
 
 def no_currency(value: object) -> InvalidAmount:

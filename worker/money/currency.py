@@ -31,6 +31,8 @@ _SETTLEABLE_KINDS: Final = frozenset({CurrencyKind.CURRENCY, CurrencyKind.FUND, 
 class Currency:
     """A currency or unit: ``exponent`` is its number of decimals, ``cash_increment`` is in minor units.
 
+    Equal by code, exponent and kind, so that money mixes whichever registry it comes from; the cash increment
+    is what this registry says of coins, not what the currency is.
     Codes are 3 to 12 upper-case letters or digits, the first a letter; exponents are 0 to 12 (ISO 4217 uses
     0 to 4, crypto units often 8). Where ISO 4217 says that an exponent is not applicable it is 0 here and
     ``settleable`` is false, as for XTS and XXX. Raises ``InvalidMoneyRule`` for anything else.
@@ -38,10 +40,10 @@ class Currency:
 
     code: str
     exponent: int
-    name: str = ""
-    numeric: str | None = None
+    name: str = field(default="", compare=False)
+    numeric: str | None = field(default=None, compare=False)
     kind: CurrencyKind = CurrencyKind.CUSTOM
-    cash_increment: int = 1
+    cash_increment: int = field(default=1, compare=False)
     settleable: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

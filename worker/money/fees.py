@@ -84,25 +84,41 @@ class Prices:
         raise FeeNotDefined(f"{what}: no price in {currency.code}; there are prices in {priced}")
 
 
+def _require(value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidMoneyRule(
+            f"fee {shown(value)} is of type {type(value).__name__}: expected {kind.__name__}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PercentTerm:
-    """A percentage of the base."""
+    """A percentage of the base; raises ``InvalidMoneyRule`` for anything but a ``Percent``."""
 
     percent: Percent
+
+    def __post_init__(self) -> None:
+        _require(self.percent, Percent)
 
 
 @dataclass(frozen=True, slots=True)
 class FixedTerm:
-    """A sum a payment, of up to 12 decimals."""
+    """A sum a payment, of up to 12 decimals; raises ``InvalidMoneyRule`` for anything but ``Prices``."""
 
     prices: Prices
+
+    def __post_init__(self) -> None:
+        _require(self.prices, Prices)
 
 
 @dataclass(frozen=True, slots=True)
 class PerItemTerm:
-    """A sum an item, of up to 12 decimals."""
+    """A sum an item, of up to 12 decimals; raises ``InvalidMoneyRule`` for anything but ``Prices``."""
 
     prices: Prices
+
+    def __post_init__(self) -> None:
+        _require(self.prices, Prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,12 @@ class Tier:
     up_to: Prices | None
     percent: Percent
     fixed: Prices | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.percent, Percent)
+        for prices in (self.up_to, self.fixed):
+            if prices is not None:
+                _require(prices, Prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +190,9 @@ class TaxComponent:
     name: str
     percent: Percent
     on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.percent, Percent)
 
 
 @dataclass(frozen=True, slots=True)

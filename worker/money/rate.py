@@ -8,8 +8,8 @@ from worker.errors import CurrencyMismatch, InvalidMoneyRule, MissingRate, Stale
 from worker.money.amount import Amount
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
-from worker.money.settled import Money
-from worker.money.text import POWERS, parse_units, shown
+from worker.money.settled import Money, require_amount
+from worker.money.text import POWERS, parse_units, require_integer, shown
 from worker.money.trail import RoundingStep, exact_text
 
 _BASIS_POINTS: Final = 10_000
@@ -101,7 +101,12 @@ class Rate:
         return replace(self, numerator=numerator, denominator=denominator, derivation=steps)
 
     def fresh(self, now: int, max_age_seconds: int) -> "Rate":
-        """Return the rate itself; raises ``StaleRate`` if it is older than allowed, or from the future."""
+        """Return the rate itself; raises ``StaleRate`` if it is older than allowed, or from the future.
+
+        Both are whole seconds: raises ``InvalidAmount`` for what is not an ``int``.
+        """
+        require_integer(now, "now")
+        require_integer(max_age_seconds, "max_age_seconds")
         age = now - self.as_of
         if not 0 <= age <= max_age_seconds:
             raise StaleRate(
@@ -115,7 +120,7 @@ class Rate:
 
         Raises ``CurrencyMismatch`` for an amount in another currency.
         """
-        source = amount.precise() if isinstance(amount, Money) else amount
+        source = amount.precise() if isinstance(amount, Money) else require_amount(amount)
         if source.currency != self.base:
             raise CurrencyMismatch(f"rate {self.pair} converts {self.base.code}, not {source.currency.code}")
         exponent = self.quote.exponent

@@ -6,8 +6,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from worker.errors import InvalidMoneyRule
-from worker.money.text import shown
+from worker.errors import InvalidAmount, InvalidMoneyRule
+from worker.money.text import require_integer, shown
 
 
 class Rounding(StrEnum):
@@ -109,12 +109,23 @@ def divide(numerator: int, denominator: int, mode: Rounding) -> int:
     """Return numerator by denominator as an integer, rounded by a mode; the denominator is positive.
 
     Raises ``InvalidMoneyRule`` for ``carry``, which needs the remainder kept so far: see ``Carry``.
+    Raises ``InvalidAmount`` for what is not an ``int``, and a denominator that is not above zero.
     """
+    if type(numerator) is not int or type(denominator) is not int or denominator < 1:
+        require_integer(numerator, "numerator")
+        require_integer(denominator, "denominator")
+        raise InvalidAmount(f"denominator {denominator}: expected above zero")
     return _DIVIDERS[mode](numerator, denominator)
 
 
 def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
-    """Return units at another scale: exact when it is larger, rounded by a mode when it is smaller."""
+    """Return units at another scale: exact when it is larger, rounded by a mode when it is smaller.
+
+    Raises ``InvalidAmount`` for what is not an ``int``.
+    """
+    if type(units) is not int or type(scale) is not int or type(to_scale) is not int:
+        for value, what in ((units, "units"), (scale, "scale"), (to_scale, "scale")):
+            require_integer(value, what)
     fewer = scale - to_scale
     if fewer <= 0:
         return units * _power(-fewer)

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from functools import total_ordering
 
-from worker.errors import NotSettleable, TooManyDigits
-from worker.money.amount import Amount, mismatch, no_currency, require_integer
+from worker.errors import InvalidAmount, NotSettleable, TooManyDigits
+from worker.money.amount import Amount, mismatch, no_currency
 from worker.money.carry import Carry
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
-from worker.money.text import MAX_UNITS, MIN_UNITS, POWERS, checked, format_units, parse_units, shown
+from worker.money.text import (
+    MAX_UNITS,
+    MIN_UNITS,
+    POWERS,
+    checked,
+    format_units,
+    parse_units,
+    require_integer,
+    shown,
+)
 from worker.money.trail import RoundingStep
 
 
@@ -42,6 +51,8 @@ class Money:
 
         More raise ``TooManyDigits``, even zeros, unless a rounding mode is named.
         """
+        if type(currency) is not Currency:
+            raise no_currency(currency)
         units, scale = parse_units(text)
         exponent = currency.exponent
         if scale <= exponent:
@@ -56,6 +67,7 @@ class Money:
     @classmethod
     def of(cls, amount: Amount) -> "Money":
         """Return the money of the same value; raises ``TooManyDigits`` if digits would be lost."""
+        require_amount(amount)
         return cls(amount.at_scale(amount.currency.exponent).units, amount.currency)
 
     def precise(self) -> Amount:
@@ -110,6 +122,13 @@ class Money:
 _set_units, _set_currency = (Money.__dict__[name].__set__ for name in ("units", "currency"))
 
 
+def require_amount(amount: Amount) -> Amount:
+    """Return an ``Amount`` as it is; raises ``InvalidAmount`` for anything else, such as ``Money``."""
+    if not isinstance(amount, Amount):
+        raise InvalidAmount(f"{amount!r} is of type {type(amount).__name__}: expected an Amount")
+    return amount
+
+
 def not_settleable(currency: Currency) -> NotSettleable:
     """Return the refusal to settle in a currency, naming what it is."""
     return NotSettleable(
@@ -128,6 +147,7 @@ class Rounded:
 
 def settle(amount: Amount, mode: Rounding, *, cash: bool = False, label: str = "settle") -> Rounded:
     """Return an amount as money rounded by a mode, to the minor unit or the cash increment, and the rest."""
+    require_amount(amount)
     currency, exponent = amount.currency, amount.currency.exponent
     increment = currency.cash_increment if cash else 1
     numerator, denominator = amount.units * POWERS[exponent], POWERS[amount.scale]
@@ -138,6 +158,7 @@ def settle(amount: Amount, mode: Rounding, *, cash: bool = False, label: str = "
 
 def settle_carrying(amount: Amount, carry: Carry, *, label: str = "settle") -> tuple[Rounded, Carry]:
     """Return an amount as money rounded with the remainder kept so far, and the remainder to keep."""
+    require_amount(amount)
     currency = amount.currency
     numerator, denominator = amount.units * POWERS[currency.exponent], POWERS[amount.scale]
     units, kept = carry.round(numerator, denominator)

@@ -30,6 +30,14 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS + 2 else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
+def require_integer(value: object, what: str) -> None:
+    """Raise ``InvalidAmount`` for anything but an ``int``: a ``bool`` is none, a ``float`` never exact."""
+    if type(value) is not int:
+        raise InvalidAmount(
+            f"{what} {shown(value)} is of type {type(value).__name__}: only int is exact here"
+        )
+
+
 def parse_units(text: str) -> tuple[int, int]:
     """Return (units, scale) of a plain decimal: ``"12.30"`` is ``(1230, 2)``.
 
@@ -80,7 +88,14 @@ def _parse_slowly(text: str) -> tuple[int, int]:
 
 
 def format_units(units: int, scale: int) -> str:
-    """Return units at a scale as plain decimal text: ``(1230, 2)`` is ``"12.30"``; exact at any size."""
+    """Return units at a scale as plain decimal text: ``(1230, 2)`` is ``"12.30"``; exact at any size.
+
+    Raises ``InvalidAmount`` for units or a scale that are not ``int``, or a scale below zero.
+    """
+    if type(units) is not int or type(scale) is not int or scale < 0:
+        require_integer(units, "units")
+        require_integer(scale, "scale")
+        raise InvalidAmount(f"scale {scale}: expected zero or more digits after the point")
     digits = str(units)
     if not scale:
         return digits
@@ -95,14 +110,16 @@ def format_units(units: int, scale: int) -> str:
 def formatter(scale: int) -> Callable[[int], str]:
     """Return ``format_units`` for one scale, made once and called often."""
     if not scale:
-        return str
+        return partial(format_units, scale=0)
     if scale > _LOOKED_UP_DECIMALS:
         return partial(format_units, scale=scale)
     one = POWERS[scale]
     decimals = tuple(f".{part:0{scale}d}" for part in range(one))
 
     def write(units: int) -> str:
-        return f"{units // one}{decimals[units % one]}" if units >= 0 else format_units(units, scale)
+        if type(units) is int and units >= 0:
+            return f"{units // one}{decimals[units % one]}"
+        return format_units(units, scale)
 
     return write
 

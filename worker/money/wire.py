@@ -6,7 +6,7 @@ from worker.errors import AmountNotPositive, AmountOverflow, InvalidAmount, TooM
 from worker.money.amount import Amount
 from worker.money.currency import Currency
 from worker.money.settled import Money
-from worker.money.text import MAX_UNITS, MIN_UNITS, POWERS, parse_units, shown
+from worker.money.text import MAX_UNITS, MIN_UNITS, POWERS, format_units, parse_units, shown
 
 ISO_20022_DIGITS: Final = 18
 """Most digits of an ISO 20022 amount (totalDigits of ActiveCurrencyAndAmount)."""
@@ -25,9 +25,10 @@ class GoogleMoney(NamedTuple):
     nanos: int
 
 
-def to_iso_20022(amount: Amount | Money) -> str:
+def to_iso_20022(amount: Amount | Money, *, fractions: bool = False) -> str:
     """Return an amount as ISO 20022 text: not negative, 18 digits at most, 5 of them after the point.
 
+    Decimals beyond the currency's exponent are refused unless ``fractions`` of minor units are asked for.
     Raises ``AmountNotPositive`` below zero, ``TooManyDigits`` if decimals would be lost and
     ``AmountOverflow`` for more than 18 digits. Zeros at the end are kept while they fit.
     """
@@ -36,16 +37,29 @@ def to_iso_20022(amount: Amount | Money) -> str:
         raise AmountNotPositive(
             f"amount {amount}: ISO 20022 amounts have no sign; the message says the direction"
         )
-    if precise.scale > ISO_20022_DECIMALS:
-        precise = precise.at_scale(ISO_20022_DECIMALS)
-    if precise.units >= 10**ISO_20022_DIGITS:
+    decimals = ISO_20022_DECIMALS if fractions else min(precise.currency.exponent, ISO_20022_DECIMALS)
+    if precise.scale > decimals:
+        precise = precise.at_scale(decimals)
+    units, scale = _without_spare_zeros(precise.units, precise.scale)
+    if units >= 10**ISO_20022_DIGITS:
         raise AmountOverflow(f"amount {amount}: ISO 20022 amounts have {ISO_20022_DIGITS} digits at most")
-    return str(precise)
+    return format_units(units, scale)
+
+
+def _without_spare_zeros(units: int, scale: int) -> tuple[int, int]:
+    """Drop zeros at the end of what is too long; totalDigits and fractionDigits do not count them."""
+    while scale and units % 10 == 0 and (units >= 10**ISO_20022_DIGITS or scale > ISO_20022_DECIMALS):
+        units, scale = units // 10, scale - 1
+    return units, scale
 
 
 def from_iso_20022(text: str, currency: Currency) -> Amount:
-    """Return the amount of ISO 20022 text at the scale it is written in, with the same bounds."""
-    units, scale = parse_units(text)
+    """Return the amount of ISO 20022 text at the scale it is written in, with the same bounds.
+
+    Besides plain decimals it takes a leading plus, as xs:decimal does, and drops zeros beyond the bounds.
+    """
+    plain = text[1:] if type(text) is str and text[:1] == "+" and text[1:2] != "-" else text
+    units, scale = _without_spare_zeros(*parse_units(plain))
     if units < 0:
         raise AmountNotPositive(f"amount {shown(text)}: ISO 20022 amounts have no sign")
     if scale > ISO_20022_DECIMALS:

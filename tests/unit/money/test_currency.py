@@ -3,7 +3,7 @@
 import pytest
 
 from worker.errors import InvalidMoneyRule, UnknownCurrency, WithdrawnCurrency
-from worker.money import ISO_4217, Currency, CurrencyKind
+from worker.money import ISO_4217, Amount, Currency, CurrencyKind, Money, Rounding, settle
 from worker.money.currency import Withdrawn, build_iso_4217
 
 KINDS_WITHOUT_SETTLEMENT = {CurrencyKind.METAL, CurrencyKind.UNIT, CurrencyKind.TESTING, CurrencyKind.NONE}
@@ -285,6 +285,17 @@ def test_cash_increments_can_be_configured() -> None:
         5,
     ]
     assert ISO_4217.lookup("EUR").cash_increment == 1
+
+
+def test_money_of_two_registries_mixes() -> None:
+    """The cash increment is what a registry says of coins: euros are euros with or without it."""
+    euro = ISO_4217.lookup("EUR")
+    finnish = ISO_4217.with_cash_increments({"EUR": "0.05"}).lookup("EUR")
+    assert (euro, hash(euro)) == (finnish, hash(finnish))
+    assert Money(1, euro) + Money(2, finnish) == Money(3, finnish)
+    assert settle(Amount(123, 2, finnish), Rounding.HALF_EVEN, cash=True).money == Money(125, euro)
+    assert Currency("EUR", 2) != euro
+    assert Currency("GEM", 2) != Currency("GEM", 3)
 
 
 @pytest.mark.parametrize(

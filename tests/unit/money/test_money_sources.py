@@ -6,12 +6,39 @@ from pathlib import Path
 import pytest
 
 import worker.money
+from worker.money import (
+    ISO_4217,
+    FeeBase,
+    FeeComponent,
+    FeeSchedule,
+    FixedTerm,
+    Percent,
+    PercentTerm,
+    PerItemTerm,
+    Prices,
+    Rounding,
+    TaxComponent,
+    Tier,
+    TieredTerm,
+    TierKind,
+)
+from worker.money.straight import charge_source
 
 SOURCES = sorted(Path(worker.money.__file__).parent.glob("*.py"))
-FORBIDDEN_NAMES = {"float", "round", "Decimal", "Fraction", "complex", "eval"}
+FORBIDDEN_NAMES = {
+    "float",
+    "round",
+    "Decimal",
+    "Fraction",
+    "complex",
+    "eval",
+    "pow",
+    "truediv",
+    "__truediv__",
+}
 FORBIDDEN_MODULES = {
     "decimal", "fractions", "math", "cmath", "statistics", "random", "time", "os", "logging", "asyncio",
-    "aio_pika", "opentelemetry", "yaml", "ruamel", "datetime",
+    "aio_pika", "opentelemetry", "yaml", "ruamel", "datetime", "operator", "builtins", "numbers",
 }  # fmt: skip
 ALLOWED_FROM_MATH = {"gcd"}
 
@@ -24,7 +51,11 @@ def offences(tree: ast.AST) -> list[str]:
                 found.append(f"{node.lineno}: literal {value}")
             case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
                 found.append(f"{node.lineno}: true division")
+            case ast.BinOp(op=ast.Pow(), right=ast.UnaryOp(op=ast.USub())):
+                found.append(f"{node.lineno}: negative power")
             case ast.Name(id=name) if name in FORBIDDEN_NAMES:
+                found.append(f"{node.lineno}: {name}")
+            case ast.Attribute(attr=name) if name in FORBIDDEN_NAMES - {"round"}:
                 found.append(f"{node.lineno}: {name}")
             case ast.Import(names=names) if {alias.name.split(".")[0] for alias in names} & FORBIDDEN_MODULES:
                 found.append(f"{node.lineno}: import")
@@ -49,11 +80,30 @@ def test_no_float_division_or_context_rounding(path: Path) -> None:
     assert offences(ast.parse(path.read_text("utf-8"))) == []
 
 
+@pytest.mark.parametrize("mode", Rounding)
+def test_what_schedules_are_written_out_as_keeps_the_rule(mode: Rounding) -> None:
+    """The generated function is integer arithmetic too, with every kind of term in it."""
+    price, percent = Prices.of({"EUR": "0.30"}), Percent.parse("2.9")
+    tiers = (Tier(Prices.of({"EUR": "100"}), percent, price), Tier(None, Percent.parse("1.5")))
+    fee = FeeComponent(
+        "fee", (PercentTerm(percent), PerItemTerm(price), TieredTerm(TierKind.GRADUATED, tiers)), price
+    )
+    left = FeeComponent("left", (FixedTerm(price),), maximum=price, base=FeeBase.REMAINING)
+    schedule = FeeSchedule("x", (fee, left, TaxComponent("vat", percent)), mode)
+    steps = schedule.compile(ISO_4217.lookup("EUR")).programs[0]
+    for inclusive in (True, False):
+        source = charge_source(steps, 2, mode, inclusive=inclusive)
+        assert "bisect_left" in source
+        assert offences(ast.parse(source)) == []
+
+
 @pytest.mark.parametrize(
     "source",
     [
         "x = 1.0", "x = 1j", "x = a / b", "a /= b", "float(x)", "map(float, x)", "round(x)", "import decimal",
         "from decimal import Decimal", "from fractions import Fraction", "from math import floor",
+        "10 ** -2", "a ** -b", "pow(10, -2)", "builtins.float(x)",
+        "operator.truediv(a, b)", "a.__truediv__(b)", "from operator import truediv", "import operator",
         "import math", "import os.path", "assert x", "def f():\n    global x", "import datetime",
     ],
 )  # fmt: skip

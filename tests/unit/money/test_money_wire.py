@@ -8,6 +8,7 @@ from worker.money import (
     MAX_UNITS,
     MIN_UNITS,
     Amount,
+    Currency,
     GoogleMoney,
     Money,
     from_google_money,
@@ -28,7 +29,7 @@ def eur(text: str) -> Amount:
 )
 def test_iso_20022_round_trips(text: str) -> None:
     """What fits its 18 digits, 5 of them decimals, is written as it is."""
-    assert to_iso_20022(eur(text)) == text
+    assert to_iso_20022(eur(text), fractions=True) == text
     assert str(from_iso_20022(text, EUR)) == text
     assert from_iso_20022(text, EUR).currency is EUR
 
@@ -36,13 +37,33 @@ def test_iso_20022_round_trips(text: str) -> None:
 def test_iso_20022_takes_money_and_drops_only_zeros() -> None:
     """Six decimals are one too many, unless the last is zero."""
     assert to_iso_20022(Money.parse("12.3", EUR)) == "12.30"
-    assert to_iso_20022(eur("0.123450")) == "0.12345"
+    assert to_iso_20022(eur("0.123450"), fractions=True) == "0.12345"
     with pytest.raises(TooManyDigits) as caught:
-        to_iso_20022(eur("0.123456"))
+        to_iso_20022(eur("0.123456"), fractions=True)
     assert str(caught.value) == "amount 0.123456 EUR: 5 decimals would lose digits; round it by a named mode"
     with pytest.raises(TooManyDigits) as caught:
-        from_iso_20022("0.123450", EUR)
-    assert str(caught.value) == "amount '0.123450': 6 digits after the point, 5 at most"
+        from_iso_20022("0.123456", EUR)
+    assert str(caught.value) == "amount '0.123456': 6 digits after the point, 5 at most"
+
+
+def test_iso_20022_refuses_fractions_of_minor_units_unless_asked() -> None:
+    """A bank refuses a tenth of a cent, though the format has room for it; zeros mean nothing and go."""
+    with pytest.raises(TooManyDigits) as caught:
+        to_iso_20022(eur("1.234"))
+    assert str(caught.value) == "amount 1.234 EUR: 2 decimals would lose digits; round it by a named mode"
+    assert to_iso_20022(eur("1.234"), fractions=True) == "1.234"
+    assert to_iso_20022(eur("1.230")) == "1.23"
+    assert to_iso_20022(Amount.parse("5.0", JPY)) == "5"
+    assert to_iso_20022(Money(123_000, Currency("BTC", 8))) == "0.00123"
+
+
+def test_iso_20022_drops_zeros_that_have_no_room() -> None:
+    """Ten million millions with five zeros after the point have nineteen digits, of which one may go."""
+    assert to_iso_20022(eur("10000000000000.00000"), fractions=True) == "10000000000000.0000"
+    assert str(from_iso_20022("10000000000000.00000", EUR)) == "10000000000000.0000"
+    assert str(from_iso_20022("1.2345000", EUR)) == "1.23450"
+    assert str(from_iso_20022("1.0000000", EUR)) == "1.00000"
+    assert to_iso_20022(Amount.zero(EUR).at_scale(12)) == "0.00"
 
 
 def test_iso_20022_amounts_have_no_sign() -> None:
@@ -55,11 +76,11 @@ def test_iso_20022_amounts_have_no_sign() -> None:
     assert str(caught.value) == "amount '-0.01': ISO 20022 amounts have no sign"
 
 
-@pytest.mark.parametrize("text", ["1000000000000000000", "10000000000000.00000"])
+@pytest.mark.parametrize("text", ["1000000000000000000", "10000000000000.00001"])
 def test_iso_20022_amounts_have_18_digits(text: str) -> None:
     """The nineteenth digit is one too many, wherever the point is."""
     with pytest.raises(AmountOverflow) as caught:
-        to_iso_20022(eur(text))
+        to_iso_20022(eur(text), fractions=True)
     assert str(caught.value) == f"amount {text}: ISO 20022 amounts have 18 digits at most"
     with pytest.raises(AmountOverflow) as caught:
         from_iso_20022(text, EUR)
@@ -67,8 +88,9 @@ def test_iso_20022_amounts_have_18_digits(text: str) -> None:
 
 
 def test_iso_20022_text_is_plain_here() -> None:
-    """Forms that XML Schema would allow besides, such as +1 or 01, are not read."""
-    for text in ("+1", "01", "1.", ".5"):
+    """Of the forms that XML Schema would allow besides, only a leading plus is read."""
+    assert from_iso_20022("+1.50", EUR) == eur("1.50")
+    for text in ("01", "1.", ".5", "++1", "+-1", "+", "-0", " 1"):
         with pytest.raises(InvalidAmount):
             from_iso_20022(text, EUR)
 
