@@ -77,10 +77,6 @@ class Assembler:
         if channel not in self._channels:
             self._channels[channel] = DataChannel(channel, self._max_payload, self._max_body)
 
-    def release(self, channel: int) -> None:
-        """Let everything of the channel pass again and forget its open content; do it once it is closed."""
-        self._channels.pop(channel, None)
-
     @property
     def held_bytes(self) -> int:
         """The bytes held for frames and bodies that are not complete."""

@@ -23,7 +23,6 @@ from worker.amqp.wire import (
     encode_reject,
     encode_table,
     join_table,
-    split_table,
 )
 
 CHANNELS = st.integers(1, 65535)
@@ -138,13 +137,6 @@ def test_we_read_every_number_as_pamqp_does(fields: dict[str, tuple[bytes, bytes
 def test_a_table_survives_writing_and_reading(table: dict[str, FieldValue]):
     """Reading gives back what was written."""
     assert decode_table(encode_table(table)) == table
-
-
-@given(PAMQP_TABLES)
-def test_a_copied_table_is_the_same_bytes(table: dict[str, Any]):
-    """Splitting and joining changes nothing, whoever wrote the table."""
-    raw = encode.field_table(table)
-    assert join_table(split_table(raw)) == raw
 
 
 @given(PROPERTIES, st.binary(max_size=20))

@@ -145,16 +145,6 @@ def test_contents_of_several_channels_may_interleave():
     assert passed == other
 
 
-def test_a_released_channel_passes_again():
-    """What is released is its owner's; releasing or diverting twice is no change."""
-    assembler = diverting()
-    assembler.divert(1)
-    assembler.release(1)
-    assembler.release(1)
-    data = delivery(1, b"x")
-    assert assembler.feed(data) == ([], data)
-
-
 def test_the_version_header_of_a_refusing_broker_passes():
     """A broker of another version answers with eight bytes that are no frame; the owner tells the user."""
     for cut in range(9):

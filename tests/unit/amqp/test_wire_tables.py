@@ -13,8 +13,6 @@ from worker.amqp.wire import (
     decode_table,
     encode_table,
     encode_value,
-    join_table,
-    split_table,
 )
 from worker.errors import MalformedProperties
 
@@ -135,11 +133,9 @@ def test_a_value_without_amqp_form_is_refused_by_name(value: FieldValue, words: 
     ],
 )
 def test_a_broken_table_is_refused_by_name(raw: bytes, words: str):
-    """A table that lies about a length, or has a type nobody knows, is refused by both readers."""
+    """A table that lies about a length, or has a type nobody knows, is refused."""
     with pytest.raises(MalformedProperties, match=words):
         decode_table(raw)
-    with pytest.raises(MalformedProperties, match=words):
-        split_table(raw)
 
 
 def nested(levels: int) -> FieldValue:
@@ -168,12 +164,10 @@ def test_nesting_without_end_is_refused():
         encode_table({"k": endless})
 
 
-def test_of_two_fields_with_one_name_the_last_wins_but_both_are_copied():
-    """A producer may repeat a name; copying keeps what reading drops."""
+def test_of_two_fields_with_one_name_the_last_wins():
+    """A producer may repeat a name."""
     raw = table(b"\x01aB\x01", b"\x01aB\x02")
     assert decode_table(raw) == {"a": 2}
-    assert split_table(raw) == [("a", b"B\x01"), ("a", b"B\x02")]
-    assert join_table(split_table(raw)) == raw
 
 
 def test_a_name_longer_than_255_bytes_is_refused():

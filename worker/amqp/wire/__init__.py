@@ -6,7 +6,7 @@ from worker.amqp.wire.inbound import Confirm, Delivery, Event, Return
 from worker.amqp.wire.outbound import PublishRoute, encode_ack, encode_nack, encode_reject
 from worker.amqp.wire.properties import Headers, Properties, decode_properties, encode_properties
 from worker.amqp.wire.properties_encoder import PropertiesEncoder
-from worker.amqp.wire.table_decoding import decode_table, split_table
+from worker.amqp.wire.table_decoding import decode_table
 from worker.amqp.wire.table_encoding import TableEncoder, encode_table, encode_value, join_table
 
 __all__ = [
@@ -32,5 +32,4 @@ __all__ = [
     "encode_table",
     "encode_value",
     "join_table",
-    "split_table",
 ]

@@ -51,24 +51,6 @@ def decode_table(table: bytes) -> dict[str, FieldValue]:
         raise _cut_off(table) from error
 
 
-def split_table(table: bytes) -> list[tuple[str, bytes]]:
-    """Split an encoded table into names and encoded values, so that headers can be copied byte for byte.
-
-    Raises:
-        MalformedProperties: As for ``decode_table``.
-    """
-    at, end = 4, _table_end(table)
-    fields: list[tuple[str, bytes]] = []
-    try:
-        while at < end:
-            name, start = _read_name(table, at)
-            _, at = _read_value(table, start, end, 1)
-            fields.append((name, table[start:at]))
-    except (IndexError, struct_error) as error:
-        raise _cut_off(table) from error
-    return fields
-
-
 def _table_end(table: bytes) -> int:
     size = len(table)
     if size < 4:

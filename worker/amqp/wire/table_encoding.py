@@ -40,7 +40,7 @@ def encode_table(fields: Mapping[str, FieldValue]) -> bytes:
 
 
 def join_table(fields: Iterable[tuple[str, bytes]]) -> bytes:
-    """Encode a table from names and values that are encoded already, as ``split_table`` gives them.
+    """Encode a table from names and values that are encoded already.
 
     Raises:
         MalformedProperties: A name cannot be written as AMQP.
