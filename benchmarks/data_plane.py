@@ -22,11 +22,11 @@ import aiormq
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from benchmarks.harness import (
-    RESULTS,
     Contestant,
     declare,
     fsync_ms,
     machine,
+    results_folder,
     run_round,
     write_results,
 )
@@ -119,7 +119,10 @@ async def measure_throughput(
     connection = await aiormq.connect(url)
     for name in ("bench.in", "bench.out"):
         await declare(connection, name, name)
-    everyone = [one for one in await contestants(url, port, c_relay, pace.count) if only in one.name]
+    known = await contestants(url, port, c_relay, pace.count)
+    everyone = [one for one in known if only in one.name]
+    if not everyone:
+        raise SystemExit(f"--only {only!r} names nobody; there are: {', '.join(one.name for one in known)}")
     bodies = routable(pace.count)
     for number in range(1, pace.rounds + 1):
         for one in everyone:
@@ -213,7 +216,7 @@ def latency_table(taken: dict[str, list[float]], pace: Pace) -> str:
         "| --- | ---: | ---: | ---: |",
     ]
     for way, times in taken.items():
-        median, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
+        median, high = statistics.median(times), statistics.quantiles(times, n=20, method="inclusive")[-1]
         lines.append(f"| {way} | {median:.2f} | {high:.2f} | {min(times):.2f} to {max(times):.2f} |")
     return "\n".join(lines) + "\n"
 
@@ -221,14 +224,14 @@ def latency_table(taken: dict[str, list[float]], pace: Pace) -> str:
 def main(arguments: list[str]) -> None:
     """Run it and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few messages, two rounds")
+    parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
     parser.add_argument("--no-latency", action="store_true", help="throughput alone")
     parser.add_argument("--only", default="", help="only who has this in the name; no results are written")
     options = parser.parse_args(arguments)
     pace = QUICK if options.quick else FULL
     latency: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
-        c_relay = build_c_relay(Path(folder))
+    with tempfile.TemporaryDirectory() as built, LocalBroker() as broker:
+        c_relay = build_c_relay(Path(built))
         if c_relay is None:
             print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
         fsync = fsync_ms(broker.folder)
@@ -247,14 +250,16 @@ def main(arguments: list[str]) -> None:
         "`routing_rules/default.yaml`, charges fees and traces (unsampled). Ratios are to the first row.",
         f"`python -m benchmarks.data_plane{flag}`",
     ]
-    text = write_results("data_plane", "The data plane, one process", notes, everyone, everyone[0].name)
+    path = results_folder(options.quick) / "data_plane"
+    text = write_results(path, "The data plane, one process", notes, everyone, everyone[0].name)
     if latency:
         text += "\n" + latency_table(latency, pace)
-        (RESULTS / "data_plane.md").write_text(text)
-        data = json.loads((RESULTS / "data_plane.json").read_text())
+        path.with_suffix(".md").write_text(text)
+        data = json.loads(path.with_suffix(".json").read_text())
         data["latency_ms"] = latency
-        (RESULTS / "data_plane.json").write_text(json.dumps(data, indent=2) + "\n")
+        path.with_suffix(".json").write_text(json.dumps(data, indent=2) + "\n")
     print(text)
+    print(f"written to {path.parent}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import platform
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -172,10 +173,18 @@ def fsync_ms(folder: Path) -> float:
     return statistics.median(times)
 
 
+def results_folder(quick: bool) -> Path:
+    """Return where results go: a quick look's to a new temporary folder, so that it keeps nothing."""
+    if quick:
+        return Path(tempfile.mkdtemp(prefix="benchmark-results-"))
+    RESULTS.mkdir(exist_ok=True)
+    return RESULTS
+
+
 def write_results(
-    name: str, title: str, notes: Sequence[str], contestants: Sequence[Contestant], base: str
+    path: Path, title: str, notes: Sequence[str], contestants: Sequence[Contestant], base: str
 ) -> str:
-    """Write JSON and Markdown into the results folder; return the Markdown. Ratios are to ``base``'s."""
+    """Write ``path``.json and ``path``.md; return the Markdown. Ratios are to ``base``'s."""
     reference = next(c.median for c in contestants if c.name == base)
     head = "| what | messages/s, median | lowest to highest | CPU us a message | RSS MB | ratio |"
     lines = [f"## {title}", "", *notes, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |"]
@@ -191,9 +200,8 @@ def write_results(
         )
         lines.append(f"| {' | '.join(cells)} |")
     text = "\n".join(lines) + "\n"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text)
+    path.with_suffix(".md").write_text(text)
     rounds = {c.name: [asdict(r) for r in c.rounds] for c in contestants}
     data = {"title": title, "notes": list(notes), "contestants": rounds}
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(data, indent=2) + "\n")
     return text

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import aiormq
 
-from benchmarks.harness import Contestant, declare, fsync_ms, machine, run_round, write_results
+from benchmarks.harness import (
+    Contestant,
+    declare,
+    fsync_ms,
+    machine,
+    results_folder,
+    run_round,
+    write_results,
+)
 from worker.generate import generate
 from worker.local_broker import LocalBroker
 from worker.rules_file import load_rules
@@ -90,7 +98,7 @@ def _routable(count: int) -> list[bytes]:
 def main(arguments: list[str]) -> None:
     """Run it and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few messages, two rounds")
+    parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
     options = parser.parse_args(arguments)
     count, rounds = (6_000, 2) if options.quick else (30_000, 5)
     with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
@@ -111,7 +119,7 @@ def main(arguments: list[str]) -> None:
     ]
     print(
         write_results(
-            "throughput",
+            results_folder(options.quick) / "throughput",
             "One payment a message, one process",
             notes,
             contestants,
