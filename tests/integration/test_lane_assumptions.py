@@ -120,6 +120,7 @@ async def test_aiormq_names_what_the_lanes_use(connect: Connect) -> None:
     raw = underlay(connection)
     channel = await open_channel(raw)
     assert isinstance(channel.number, int)
+    assert isinstance(channel.max_content_size, int)
     assert isinstance(raw.connection_tune.frame_max, int)
     assert isinstance(raw.closing, asyncio.Future)
     assert isinstance(channel.closing, asyncio.Future)
