@@ -122,7 +122,7 @@ async def measure_throughput(
     known = await contestants(url, port, c_relay, pace.count)
     everyone = [one for one in known if only in one.name]
     if not everyone:
-        raise SystemExit(f"--only {only!r} names nobody; there are: {', '.join(one.name for one in known)}")
+        raise SystemExit(f"--only {only!r} names nobody; there are: {'; '.join(one.name for one in known)}")
     bodies = routable(pace.count)
     for number in range(1, pace.rounds + 1):
         for one in everyone:
