@@ -11,6 +11,7 @@ from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
 from worker.errors import InvalidRules
 from worker.routing import Catalogue, NoPlugins, RuleTable, check_and_compile, compile_rules
+from worker.routing.assertions import check_tests
 from worker.routing.merge import merge, overlay
 from worker.routing.problems import Problem
 from worker.routing.shape import read_document, read_problems
@@ -103,10 +104,13 @@ def load_tests(path: Path) -> RuleTests:
     if tree is None or reading.problems:
         raise invalid(reading.problems)
     try:
-        return RuleTests.model_validate(plain(tree))
+        tests = RuleTests.model_validate(plain(tree))
+        problems = list(check_tests(tests))
     except ValidationError as error:
         problems = read_problems(tree, error, RuleTests)
-        raise invalid([Diagnostic(locate(tree, one), one.message) for one in problems]) from None
+    if problems:
+        raise invalid([Diagnostic(locate(tree, one), one.message) for one in problems])
+    return tests
 
 
 def invalid(problems: Sequence[Diagnostic]) -> BrokenRules:

@@ -241,7 +241,7 @@ def test_rules_test_reports_failures(tmp_path):
         "version: 1\ntests:\n"
         "  - {name: right, payment: {}, expect: {processor: p, rule: default}}\n"
         "  - {name: wrong, payment: {}, expect: {processor: q, held: true}}\n"
-        "  - {name: no payment, payment: {country: XX}, expect: {}}\n"
+        "  - {name: no payment, payment: {country: XX}, expect: {held: true}}\n"
     )
     done = run("test", tmp_path)
     assert done.returncode == 1
@@ -262,3 +262,19 @@ def test_a_broken_tests_file_is_located(tmp_path):
     done = run("test", tests)
     assert done.returncode == 1
     assert f"{tests}:3:37: unknown field 'procesor'; did you mean processor?" in done.stderr
+
+
+def test_a_tests_file_that_tests_nothing(tmp_path):
+    """Misspelt payment fields, names used twice and empty expectations are errors, all at once."""
+    (tmp_path / "r.yaml").write_text("version: 1\ndefault: {hold: x}\n")
+    tests = tmp_path / "r.test.yaml"
+    tests.write_text(
+        "version: 1\ntests:\n"
+        "  - {name: a, payment: {contry: DE}, expect: {held: true}}\n"
+        "  - {name: a, payment: {}, expect: {}}\n"
+    )
+    done = run("test", tests)
+    assert done.returncode == 1
+    assert f"{tests}:3:25: a payment has no field 'contry'; did you mean country?" in done.stderr
+    assert f"{tests}:4:12: a test named 'a' is already there, as test 1" in done.stderr
+    assert f"{tests}:4:36: nothing is expected; write at least one of rule, processor" in done.stderr

@@ -6,7 +6,7 @@ from datetime import datetime
 from worker.routing.conditions import All, Among, Condition, Range
 from worker.routing.fields import amount_units, microseconds
 from worker.routing.names import Names
-from worker.routing.problems import Path, nearest
+from worker.routing.problems import Path
 
 AMOUNT_TEXT = re.compile(r"((?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?)(?: ([A-Z][A-Z0-9]{2,11}))?")
 INSTANT_TEXT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
@@ -23,7 +23,7 @@ def read_amount(value: object, path: Path, names: Names) -> tuple[int, str | Non
         return None
     number, currency = match.groups()
     if currency is not None and currency not in names.currencies:
-        names.problems.add(path, f"unknown currency {currency!r}{nearest(currency, names.currencies)}")
+        names.problems.add(path, f"unknown currency {currency!r}{names.currency_hint(currency)}")
         return None
     return amount_units(number), currency
 

@@ -1,15 +1,16 @@
 """Rules tests: what a payment should become, compared with what the table makes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from schemas.payment import Payment
-from schemas.rule_tests import Expectation
+from schemas.rule_tests import Expectation, RuleTests
 from worker.errors import WorkerError
 from worker.money import Charge
 from worker.routing.decision import Decision, Held, Rejected, Routed
 from worker.routing.explain import Explanation, explain
+from worker.routing.problems import Problem, listing, nearest
 from worker.routing.questions import Ask
 from worker.routing.refusals import PlanIt
 from worker.routing.table import RuleTable
@@ -31,6 +32,25 @@ def payment_of(written: Mapping[str, Any]) -> Payment:
         value, _, currency = raw["amount"].partition(" ")
         raw["amount"] = {"value": value, "currency": currency}
     return Payment.model_validate(raw)
+
+
+def check_tests(tests: RuleTests) -> Iterator[Problem]:
+    """Yield what makes a test other than it reads: misspelt fields, names used twice, nothing expected."""
+    seen: dict[str, int] = {}
+    for i, test in enumerate(tests.tests):
+        for name in test.payment:
+            if name not in Payment.model_fields:
+                hint = nearest(name, Payment.model_fields)
+                fields = f"fields are {listing(Payment.model_fields)}"
+                message = f"a payment has no field {name!r}{hint} ({fields})"
+                yield Problem(("tests", i, "payment", name), message, on_key=True)
+        if test.name in seen:
+            message = f"a test named {test.name!r} is already there, as test {seen[test.name] + 1}"
+            yield Problem(("tests", i, "name"), message)
+        seen.setdefault(test.name, i)
+        if not test.expect.model_fields_set:
+            message = f"nothing is expected; write at least one of {listing(Expectation.model_fields)}"
+            yield Problem(("tests", i, "expect"), message)
 
 
 def mismatches(  # noqa: PLR0913 - whom to ask and how to plan may be left out

@@ -1,6 +1,7 @@
 """The rule document compiled into a rule table; every problem is found in one pass."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -63,7 +64,8 @@ def check_and_compile(
     refers to them is not reported as unknown.
     """
     problems = Problems()
-    names = Names(document.groups, _registry(document, registry, problems), problems)
+    groups = {**dict.fromkeys(broken.get("groups", frozenset()), ()), **document.groups}
+    names = Names(groups, _registry(document, registry, broken.get("units", frozenset()), problems), problems)
     names.check_groups()
     uses = Uses(catalogue, problems)
     fees = _fees(document, names, uses, broken.get("fees", frozenset()))
@@ -72,7 +74,7 @@ def check_and_compile(
     }
     around = Surroundings(
         names=names,
-        processors={**dict.fromkeys(broken.get("processors", frozenset())), **processors},
+        processors={**processors, **dict.fromkeys(broken.get("processors", frozenset()))},
         fees=fees,
         defaults=document.route_defaults or SettingsSpec(),
         uses=uses,
@@ -88,7 +90,12 @@ def check_and_compile(
     return replace(table, steps=steps, rates=rates), ()
 
 
-def _registry(document: RuleDocument, registry: CurrencyRegistry, problems: Problems) -> CurrencyRegistry:
+def _registry(
+    document: RuleDocument, registry: CurrencyRegistry, broken: frozenset[str], problems: Problems
+) -> CurrencyRegistry:
+    for code in broken - document.units.keys():
+        with suppress(InvalidMoneyRule):
+            registry = registry.with_units(Currency(code, 0, ""))
     for code, unit in document.units.items():
         try:
             registry = registry.with_units(Currency(code, unit.exponent, unit.name))
@@ -100,7 +107,7 @@ def _registry(document: RuleDocument, registry: CurrencyRegistry, problems: Prob
 def _fees(
     document: RuleDocument, names: Names, uses: Uses, broken: frozenset[str]
 ) -> dict[str, FeeBook | PluginFees | None]:
-    books: dict[str, FeeBook | PluginFees | None] = dict.fromkeys(broken)
+    books: dict[str, FeeBook | PluginFees | None] = {}
     for name, spec in document.fees.items():
         if name == "none":
             names.problems.add_key(("fees", name), "`none` stands for no fees; choose another name")
@@ -109,7 +116,7 @@ def _fees(
             books[name] = build_plugin_fees(name, spec, path, names, uses)
         else:
             books[name] = build_fee_book(name, spec, path, names)
-    return books
+    return {**books, **dict.fromkeys(broken)}
 
 
 def _rules(document: RuleDocument, around: Surroundings) -> list[Rule]:

@@ -28,7 +28,7 @@ from worker.money import (
 )
 from worker.money.fees import Term
 from worker.routing.names import Names
-from worker.routing.problems import Path, listing, nearest
+from worker.routing.problems import Path, listing
 
 AMOUNT_PARTS = ("percent", "fixed", "per_item", "graduated", "volume")
 UNDEFINED = (FeeNotDefined, NotSettleable, UnknownCurrency)
@@ -144,7 +144,7 @@ def _component(spec: ComponentSpec, path: Path, names: Names) -> FeeComponent | 
 def _check_codes(prices: Mapping[str, str] | None, path: Path, names: Names) -> None:
     for code in prices or ():
         if code not in names.currencies:
-            hint = nearest(code, names.currencies)
+            hint = names.currency_hint(code)
             names.problems.add_key((*path, code), f"unknown currency {code!r}{hint}")
 
 

@@ -30,6 +30,10 @@ class Names:
         """Codes of ISO 4217 and of the document's own units."""
         return self.registry.currencies.keys()
 
+    def currency_hint(self, code: object) -> str:
+        """Return ``"; did you mean X?"`` for the currency most like ``code``, never for XXX and XTS."""
+        return nearest(code, [one.code for one in self.registry.currencies.values() if one.settleable])
+
     def codes(self, field_name: str, items: Sequence[str], path: Path) -> frozenset[str]:
         """Return the currencies, countries or types that a list names, its groups expanded and checked."""
         found: set[str] = set()
@@ -107,7 +111,7 @@ class Names:
 
     def _check_value(self, field_name: str, value: Value, path: Path) -> None:
         if field_name == "currency" and value not in self.currencies:
-            self.problems.add(path, f"unknown currency {value!r}{nearest(value, self.currencies)}")
+            self.problems.add(path, f"unknown currency {value!r}{self.currency_hint(value)}")
         elif field_name == "country" and value not in COUNTRY_CODES:
             hint = nearest(value, COUNTRY_CODES)
             self.problems.add(

@@ -1,12 +1,13 @@
 """The rule document's shape checked by pydantic, its complaints turned into problems for people."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from schemas import rules as schema
 from schemas.rules import ROUTE_KINDS, RuleDocument
+from worker.routing.mending import without_broken
 from worker.routing.problems import Path, Problem, listing, nearest
 from worker.routing.source import Leaf, Listing, Node, Table, child, find, plain
 
@@ -48,7 +49,7 @@ def read_document(
         return RuleDocument.model_validate(raw), [], {}, kept
     except ValidationError as error:
         problems = read_problems(root, error, RuleDocument)
-    names, lost = _without_broken(raw, problems)
+    names, lost = without_broken(raw, problems)
     if isinstance(raw.get("rules"), list):
         kept = [i for i in kept if i not in lost]
         raw["rules"] = [raw["rules"][i] for i in kept]
@@ -59,40 +60,6 @@ def read_document(
     except ValidationError:
         document = None
     return document, problems, {section: frozenset(found) for section, found in names.items()}, kept
-
-
-def _without_broken(raw: dict[str, Any], problems: Iterable[Problem]) -> tuple[dict[str, set[str]], set[int]]:
-    """Take broken parts out of ``raw``; return the broken names by section, and the rules that are lost.
-
-    An unknown field goes alone, and a rule with a broken route keeps its conditions to be checked.
-    """
-    names: dict[str, set[str]] = {}
-    lost: set[int] = set()
-    for problem in problems:
-        match problem.path:
-            case (*above, str(field)) if problem.on_key and isinstance(part := _at(raw, above), dict):
-                part.pop(field, None)
-            case ("rules", int(i), "route", *_):
-                raw["rules"][i]["route"] = {"hold": "broken"}
-            case ("rules", int(i), *_):
-                lost.add(i)
-            case (("units" | "groups" | "processors" | "fees") as section, str(name), *_):
-                raw[section].pop(name, None)
-                names.setdefault(str(section), set()).add(name)
-            case (str(section), *_):
-                raw.pop(section, None)
-            case _:
-                pass
-    return names, lost
-
-
-def _at(raw: Any, path: Iterable[str | int]) -> Any:
-    for step in path:
-        try:
-            raw = raw[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return raw
 
 
 def read_problems(root: Table, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
@@ -151,7 +118,7 @@ def _models(annotation: Any) -> set[type[BaseModel]]:
     return {model for inner in get_args(annotation) for model in _models(inner)}
 
 
-def _message(  # noqa: C901, PLR0911 - one return for each kind of complaint
+def _message(  # noqa: C901, PLR0911, PLR0912 - one for each kind of complaint
     root: Table, path: Path, models: set[type[BaseModel]], error: Mapping[str, Any], *, on_key: bool
 ) -> str:
     node = find(root, path)
@@ -172,6 +139,11 @@ def _message(  # noqa: C901, PLR0911 - one return for each kind of complaint
             return f"expected text, found the boolean {str(value).lower()}"
         case "string_type" | "list_type" | "dict_type" | "model_type" | "model_attributes_type":
             return f"expected {_wanted(error['type'])}, found {_described(node)}"
+        case "bool_type" | "bool_parsing":
+            return f"expected true or false, found {_described(node)}"
+        case "less_than_equal" | "greater_than_equal":
+            bound = f"at most {context['le']}" if "le" in context else f"at least {context['ge']}"
+            return f"expected {bound}, found {_described(node)}"
         case "string_pattern_mismatch":
             wanted = PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
             return f"{path[-1] if on_key else value!r} is not {wanted}"

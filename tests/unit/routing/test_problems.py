@@ -1,5 +1,6 @@
 """What is wrong in a rule file is said all at once, with its place and the nearest valid name."""
 
+import re
 from pathlib import Path
 from unittest.mock import patch
 
@@ -146,7 +147,7 @@ def test_conditions(write, when, place, words):
         ("{reject: {code: No}}", "11:28", "unquoted No is text or a boolean"),
         ("{reject: {}}", "11:21", "`code` is missing"),
         ("{hold: 3}", "11:19", "expected text, found the number 3"),
-        ("{to: aurora, priority: 12}", "11:35", "expected, not 12: less than or equal to 9"),
+        ("{to: aurora, priority: 12}", "11:35", "expected at most 9, found 12"),
         ("{to: aurora, settlement_currency: EUX}", "11:46", "unknown currency 'EUX'"),
         (
             "{to: aurora, accounts: [{account: a, percent: '90'}]}",
@@ -325,3 +326,43 @@ def test_a_machine_without_time_zones_says_so(write):
     path = write(HEAD.replace("WHEN", "{time: {zone: Europe/Atlantis}}").replace("ROUTE", "{to: aurora}"))
     with patch.object(windows, "available_timezones", return_value=set()):
         assert "this machine has no time zone data, install tzdata" in problems_of(path)
+
+
+def test_what_stands_beside_a_mistake_is_checked_too(write):
+    """One mistake in a rule, processor or fee hides no other in it, and makes nothing else look unknown."""
+    path = write(
+        """
+        version: 1
+        processors:
+          p: {enabled: 'yes', currencies: [EUX]}
+          q: {cost: {components: [{name: c, percent: '-1'}, {name: d, fixed: {EUX: '1'}}]}}
+        fees:
+          f:
+            components:
+              - {name: one, percent: abc}
+              - {name: two, fixed: {EUX: '1.00'}}
+              - {name: vat, tax: '19', of: [one]}
+        groups: {eea: [DE, [FR]]}
+        rules:
+          - {name: BAD NAME, when: {curency: EUR}, route: {to: nope}}
+          - {name: a, when: {country: $eea}, route: {to: p, fees: 5, fallback: [zz]}}
+          - {name: b, when: 5, route: {to: p, priority: 900, fees: f}}
+          - {name: c, when: {type: card}, route: {least_cost: [q]}}
+        default: {hold: x}
+        """
+    )
+    text = problems_of(path)
+    places = re.findall(rf"^{re.escape(str(path))}:(\d+):", text, re.MULTILINE)
+    assert places == ["3", "3", "4", "4", "8", "9", "11", "13", "13", "13", "14", "14", "15", "15"]
+    assert "expected true or false, found 'yes'" in text
+    assert "expected at most 9, found 900" in text
+
+
+@pytest.mark.parametrize("code", ["XXY", "XTZ", "XYX"])
+def test_codes_for_testing_are_never_suggested(write, code):
+    """XXX and XTS are nobody's currency, so a typo is never taken for them."""
+    path = write(HEAD.replace("WHEN", f"{{currency: {code}}}").replace("ROUTE", "{to: aurora}"))
+    text = problems_of(path)
+    assert f"unknown currency '{code}'" in text
+    assert "XXX" not in text
+    assert "XTS" not in text
