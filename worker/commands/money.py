@@ -1,23 +1,45 @@
 """``payment-worker money``: exact conversions, splits and fees for people, with every rounding shown."""
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from worker.money import Currency, CurrencyRegistry, Prices, RoundingStep, Share
+    from worker.errors import WorkerError
+    from worker.money import (
+        Amount,
+        Currency,
+        CurrencyRegistry,
+        Percent,
+        Prices,
+        Rounding,
+        RoundingStep,
+        Share,
+        Withdrawn,
+    )
     from worker.money.allocation import Weight
     from worker.money.fees import Term
 
-app = typer.Typer(
-    help="Convert, split and charge amounts exactly; a negative amount goes after --.", no_args_is_help=True
-)
+app = typer.Typer(help="Convert, split and charge amounts exactly.", no_args_is_help=True)
 
-AmountText = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 12.34.")]
+
+class NegativeAmounts(TyperCommand):
+    """A command that takes ``-1.00`` for an amount, not for options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; what is a dash and a digit is no option."""
+        if any(text[:1] == "-" and text[1:2].isdigit() for text in args):
+            ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)
+
+
+AmountText = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 12.34 or -12.34.")]
 Code = Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, or a unit from --unit.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Units = Annotated[
@@ -32,43 +54,51 @@ Mode = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=NegativeAmounts)
 def convert(
     amount: AmountText,
     currency: Code,
     to: Annotated[str, typer.Argument(metavar="TO", help="Code of the currency to convert to.")],
     rate: Annotated[str, typer.Option(metavar="RATE", help="How many TO one CURRENCY is worth.")],
     inverse: Annotated[bool, typer.Option(help="The rate says how many CURRENCY one TO is worth.")] = False,
-    markup: Annotated[int, typer.Option(metavar="BPS", help="Basis points that the customer gets less.")] = 0,
+    markup: Annotated[
+        int, typer.Option(metavar="BPS", min=0, max=9999, help="Basis points that the customer gets less.")
+    ] = 0,
     rounding: Mode = "half_even",
     unit: Units = None,
     as_json: Json = False,
 ) -> None:
     """Convert an amount by a rate, with the rate used and the remainder."""
     with readable_errors():
-        from worker.money import Amount, Rate, Rounding
+        from worker.money import Rate
 
         registry = _registry(unit)
-        given = Amount.parse(amount, registry.lookup(currency))
-        pair = (given.currency, registry.lookup(to))
+        given = _amount(amount, _lookup(registry, currency, "CURRENCY"))
+        pair = (given.currency, _lookup(registry, to, "TO"))
         base, quote = reversed(pair) if inverse else pair
-        used = Rate.parse(rate, base, quote, source="command line", as_of=0)
+        with _about("--rate"):
+            used = Rate.parse(rate, base, quote, source="command line", as_of=0)
         used = used.inverse() if inverse else used
         used = used.with_markup(markup) if markup else used
-        record = used.convert(given, Rounding.named(rounding))
+        record = used.convert(given, _mode(rounding))
+        how = f" ({', '.join(used.derivation)})" if used.derivation else ""
         _show(
             {
                 "given": {"value": str(given), "currency": given.currency.code},
                 "result": {"value": str(record.result), "currency": record.result.currency.code},
                 "rate": {"pair": used.pair, "value": str(used), "derivation": list(used.derivation)},
             },
-            [("given", str(given), given.currency), ("result", str(record.result), record.result.currency)],
+            [
+                ("given", str(given), given.currency.code),
+                (f"rate {used.pair}{how}", str(used), ""),
+                ("result", str(record.result), record.result.currency.code),
+            ],
             [record.step],
             as_json=as_json,
         )
 
 
-@app.command()
+@app.command(cls=NegativeAmounts)
 def allocate(
     amount: AmountText,
     currency: Code,
@@ -84,23 +114,29 @@ def allocate(
 ) -> None:
     """Split an amount among shares without losing or creating a unit."""
     with readable_errors():
+        from worker.errors import InvalidAmount
         from worker.money import Money, Split
 
-        whole = Money.parse(amount, _registry(unit).lookup(currency))
-        allocated = Split(_shares(share)).allocate(whole, cash=cash)
+        of = _lookup(_registry(unit), currency, "CURRENCY")
+        with _about("AMOUNT"):
+            whole = Money.parse(amount, of)
+        with _about("--share"):
+            split = Split(_shares(share))
+        with _about("--cash", InvalidAmount):
+            allocated = split.allocate(whole, cash=cash)
         shares = {part.path: str(part.money) for part in allocated}
         _show(
             {"whole": {"value": str(whole), "currency": currency}, "shares": shares},
             [
-                *((path, value, whole.currency) for path, value in shares.items()),
-                ("sum", str(whole), whole.currency),
+                *((path, value, currency) for path, value in shares.items()),
+                ("sum", str(whole), currency),
             ],
-            [],
+            [part.step for part in allocated],
             as_json=as_json,
         )
 
 
-@app.command()
+@app.command(cls=NegativeAmounts)
 def fees(
     amount: AmountText,
     currency: Code,
@@ -109,7 +145,12 @@ def fees(
     ] = None,
     fixed: Annotated[str | None, typer.Option(metavar="SUM", help="A sum a payment, such as 0.30.")] = None,
     per_item: Annotated[str | None, typer.Option(metavar="SUM", help="A sum an item.")] = None,
-    items: Annotated[int, typer.Option(metavar="NUMBER", help="Items that --per-item counts.")] = 1,
+    items: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=0, max=1_000_000, help="Items that --per-item counts; 1 if not given."
+        ),
+    ] = None,
     minimum: Annotated[str | None, typer.Option(metavar="SUM", help="The fee is never less.")] = None,
     maximum: Annotated[str | None, typer.Option(metavar="SUM", help="The fee is never more.")] = None,
     tier: Annotated[
@@ -130,36 +171,39 @@ def fees(
 ) -> None:
     """Charge fees on an amount: gross, net, every fee, and how each was rounded."""
     with readable_errors():
-        from worker.money import (
-            Amount,
-            FeeComponent,
-            FeeMode,
-            FeeSchedule,
-            Percent,
-            Rounding,
-            TaxComponent,
-            WhenFeeExceeds,
-        )
+        from worker.errors import AmountNotPositive
+        from worker.money import FeeComponent, FeeMode, FeeSchedule, TaxComponent, WhenFeeExceeds
 
-        of = _registry(unit).lookup(currency)
+        if percent is fixed is per_item is minimum is None and not tier:
+            _refuse("fees: none is given; name --percent, --fixed, --per-item, --tier or --minimum")
+        if items is not None and per_item is None:
+            _refuse("--items: it counts what --per-item charges; give that too")
+        if volume and not tier:
+            _refuse("--volume: it says how each --tier is charged; give those too")
+        if on_top and clamp:
+            _refuse("--clamp: fees that are added --on-top never exceed the amount; choose one of the two")
+        of = _lookup(_registry(unit), currency, "CURRENCY")
         terms = [*_terms(currency, percent, fixed, per_item), *_tiers(currency, tier or [], volume=volume)]
-        fee = FeeComponent("fee", tuple(terms), _prices(currency, minimum), _prices(currency, maximum))
-        taxes = () if tax is None else (TaxComponent("tax", Percent.parse(tax)),)
+        low, high = _prices(currency, minimum, "--minimum"), _prices(currency, maximum, "--maximum")
+        fee = FeeComponent("fee", tuple(terms), low, high)
+        taxes = () if tax is None else (TaxComponent("tax", _percent(tax, "--tax")),)
         schedule = FeeSchedule(
             "command line",
             (fee, *taxes),
-            Rounding.named(rounding),
+            _mode(rounding),
             FeeMode.EXCLUSIVE if on_top else FeeMode.INCLUSIVE,
             WhenFeeExceeds.CLAMP if clamp else WhenFeeExceeds.ERROR,
         )
-        charge = schedule.compile(of).explain(Amount.parse(amount, of), items)
+        compiled, whole = schedule.compile(of), _amount(amount, of)
+        with _about("AMOUNT", AmountNotPositive):
+            charge = compiled.explain(whole, 1 if items is None else items)
         charged = {fee.name: str(fee.money) for fee in charge.fees}
         _show(
             {"currency": currency, "gross": str(charge.gross), "net": str(charge.net), "fees": charged},
             [
-                ("gross", str(charge.gross), of),
-                *((name, value, of) for name, value in charged.items()),
-                ("net", str(charge.net), of),
+                ("gross", str(charge.gross), currency),
+                *((name, value, currency) for name, value in charged.items()),
+                ("net", str(charge.net), currency),
             ],
             charge.trail,
             as_json=as_json,
@@ -181,10 +225,10 @@ def currencies(
         if withdrawn:
             rows = [
                 {"code": old.code, "withdrawn": old.date, "successor": old.successor or "", "name": old.name}
-                for old in registry.withdrawn.values()
+                for old in _withdrawn(registry, code)
             ]
         else:
-            wanted = [registry.lookup(each) for each in code] if code else list(registry)
+            wanted = [_lookup(registry, each, "CODE") for each in code] if code else list(registry)
             rows = [_currency_row(each) for each in wanted]
         if as_json:
             _print_json({"published": registry.published, "currencies": rows})
@@ -207,6 +251,70 @@ def _currency_row(currency: "Currency") -> dict[str, str]:
     }
 
 
+def _withdrawn(registry: "CurrencyRegistry", codes: list[str] | None) -> "Iterable[Withdrawn]":
+    from difflib import get_close_matches
+
+    for code in codes or []:
+        if code not in registry.withdrawn:
+            near = get_close_matches(code.upper(), registry.withdrawn, n=1)
+            hint = "it is current" if code in registry else f"did you mean {near[0]}?" if near else "list all"
+            _refuse(f"CODE: {code!r} is no code that ISO 4217 has withdrawn; {hint}")
+    return registry.withdrawn.values() if not codes else [registry.withdrawn[code] for code in codes]
+
+
+@contextmanager
+def _about(option: str, *errors: "type[WorkerError]") -> "Iterator[None]":
+    """Name the option or argument that a bad value was given for, and make it one of the command's own."""
+    from worker.errors import InvalidMoneyRule, WorkerError
+
+    try:
+        yield
+    except WorkerError as error:
+        if errors and not isinstance(error, errors):
+            raise
+        raise InvalidMoneyRule(f"{option}: {error}") from error
+
+
+def _refuse(message: str) -> NoReturn:
+    from worker.errors import InvalidMoneyRule
+
+    raise InvalidMoneyRule(message)
+
+
+def _lookup(registry: "CurrencyRegistry", code: str, argument: str) -> "Currency":
+    from worker.money.settled import not_settleable
+
+    with _about(argument):
+        currency = registry.lookup(code)
+        if not currency.settleable and argument != "CODE":
+            raise not_settleable(currency)
+    return currency
+
+
+def _amount(text: str, currency: "Currency") -> "Amount":
+    from worker.money import Amount
+
+    with _about("AMOUNT"):
+        return Amount.parse(text, currency)
+
+
+def _percent(text: str, option: str) -> "Percent":
+    from worker.money import Percent
+
+    with _about(option):
+        return Percent.parse(text)
+
+
+def _mode(name: str) -> "Rounding":
+    from worker.money import Rounding
+
+    with _about("--rounding"):
+        mode = Rounding.named(name)
+        if mode is Rounding.CARRY:
+            _refuse("carry needs the remainder that earlier payments left; name another mode")
+    return mode
+
+
 def _registry(units: list[str] | None) -> "CurrencyRegistry":
     from worker.errors import InvalidMoneyRule
     from worker.money import ISO_4217, Currency
@@ -215,9 +323,11 @@ def _registry(units: list[str] | None) -> "CurrencyRegistry":
     for text in units or []:
         code, _, decimals = text.partition(":")
         if not (decimals.isascii() and decimals.isdigit() and len(decimals) <= 2):
-            raise InvalidMoneyRule(f"unit {text!r}: expected a code and its decimals, such as BTC:8")
-        custom.append(Currency(code, int(decimals), code))
-    return ISO_4217.with_units(*custom)
+            raise InvalidMoneyRule(f"--unit: {text!r}, expected a code and its decimals, such as BTC:8")
+        with _about("--unit"):
+            custom.append(Currency(code, int(decimals), code))
+    with _about("--unit"):
+        return ISO_4217.with_units(*custom)
 
 
 def _shares(texts: list[str], prefix: str = "") -> "tuple[Share, ...]":
@@ -228,7 +338,7 @@ def _shares(texts: list[str], prefix: str = "") -> "tuple[Share, ...]":
     paths = {text.partition("=")[0] for text in texts}
     for text in texts:
         path, sign, weight = text.partition("=")
-        if not sign:
+        if not sign or not all(path.split("/")):
             raise InvalidMoneyRule(f"share {text!r}: expected a name and a weight, such as platform=30%")
         parent, _, name = path.rpartition("/")
         if parent and parent not in paths:
@@ -251,37 +361,44 @@ def _weight(text: str, weight: str) -> "Weight":
     raise InvalidMoneyRule(f"share {text!r}: the weight must be a percentage (30%), a ratio (3) or rest")
 
 
-def _prices(currency: str, text: str | None) -> "Prices | None":
+def _prices(currency: str, text: str | None, option: str) -> "Prices | None":
+    return None if text is None else _price(currency, text, option)
+
+
+def _price(currency: str, text: str, option: str) -> "Prices":
     from worker.money import Prices
 
-    return None if text is None else Prices.of({currency: text})
+    with _about(option):
+        return Prices.of({currency: text})
 
 
 def _terms(currency: str, percent: str | None, fixed: str | None, per_item: str | None) -> "Iterable[Term]":
-    from worker.money import FixedTerm, Percent, PercentTerm, PerItemTerm, Prices
+    from worker.money import FixedTerm, PercentTerm, PerItemTerm
 
     if percent is not None:
-        yield PercentTerm(Percent.parse(percent))
+        yield PercentTerm(_percent(percent, "--percent"))
     if fixed is not None:
-        yield FixedTerm(Prices.of({currency: fixed}))
+        yield FixedTerm(_price(currency, fixed, "--fixed"))
     if per_item is not None:
-        yield PerItemTerm(Prices.of({currency: per_item}))
+        yield PerItemTerm(_price(currency, per_item, "--per-item"))
 
 
 def _tiers(currency: str, texts: list[str], *, volume: bool) -> "Iterable[Term]":
-    from worker.money import Percent, Prices, Tier, TieredTerm, TierKind
+    from worker.money import Tier, TieredTerm, TierKind
 
     tiers = []
     for text in texts:
         bound, sign, rate = text.rpartition("=")
-        tiers.append(Tier(Prices.of({currency: bound}) if sign else None, Percent.parse(rate)))
+        tiers.append(Tier(_price(currency, bound, "--tier") if sign else None, _percent(rate, "--tier")))
     if tiers:
-        yield TieredTerm(TierKind.VOLUME if volume else TierKind.GRADUATED, tuple(tiers))
+        with _about("--tier"):
+            term = TieredTerm(TierKind.VOLUME if volume else TierKind.GRADUATED, tuple(tiers))
+        yield term
 
 
 def _show(
     result: dict[str, object],
-    rows: "Iterable[tuple[str, str, Currency]]",
+    rows: "Iterable[tuple[str, str, str]]",
     trail: "Sequence[RoundingStep]",
     *,
     as_json: bool,
@@ -289,9 +406,9 @@ def _show(
     if as_json:
         _print_json({**result, "trail": [step.as_dict() for step in trail]})
         return
-    _print_table(["", "amount", "currency"], [[name, value, currency.code] for name, value, currency in rows])
+    _print_table(["", "amount", "currency"], map(list, rows))
     for step in trail:
-        typer.echo(f"rounded {step}")
+        typer.echo(f"{step.verb} {step}")
 
 
 def _print_table(headings: list[str], rows: "Iterable[list[str]]") -> None:

@@ -124,8 +124,9 @@ def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
     Raises ``InvalidAmount`` for what is not an ``int``.
     """
     if type(units) is not int or type(scale) is not int or type(to_scale) is not int:
-        for value, what in ((units, "units"), (scale, "scale"), (to_scale, "scale")):
-            require_integer(value, what)
+        require_integer(units, "units")
+        require_integer(scale, "scale")
+        require_integer(to_scale, "scale")
     fewer = scale - to_scale
     if fewer <= 0:
         return units * _power(-fewer)
