@@ -219,7 +219,7 @@ def _print_simulation(simulation: "Simulation") -> None:
         sum(sums.payments for (_, to, _), sums in simulation.cells.items() if to.kind == kind)
         for kind in ("processor", "undecided")
     )
-    left = f", {unknown} undecided: a plugin did not answer" if unknown else ""
+    left = f", {unknown} undecided: no answer of a plugin, or no fresh exchange rate" if unknown else ""
     out.print(
         f"\n{counted(total, 'payment')}: {sent} to processors, {total - sent - unknown} dead-lettered{left}."
     )

@@ -93,13 +93,15 @@ def _short(text: str, most: int) -> str:
 
 
 RULE_WIDTH, TARGET_WIDTH, GAP, LINE = 460, 180, 260, 15
+LABEL_CHARACTER = 6
+"""Pixels that a character of a label takes at most, mostly less."""
 STYLE = """
   .ground{fill:#fff}
   .rule{fill:#f6f8fa;stroke:#57606a}.target{fill:#ddf4ff;stroke:#0969da}.end{fill:#ffebe9;stroke:#cf222e}
   .off{fill:#eaeef2;stroke:#8c959f;stroke-dasharray:4 3}
   text{font:13px system-ui,sans-serif;fill:#1f2328}.name{font-weight:600}.small{font-size:11px;fill:#57606a}
   path{fill:none;stroke:#0969da;stroke-width:1.6}.fallback{stroke:#8c959f;stroke-dasharray:5 4}
-  .toend{stroke:#cf222e}.label{font-size:10px;fill:#57606a;paint-order:stroke;stroke:#fff;stroke-width:3px}
+  .toend{stroke:#cf222e}.label{font-size:10px;fill:#57606a}
 """
 
 
@@ -127,17 +129,19 @@ def svg(table: RuleTable) -> str:
         processor = table.processors.get(name)
         kind = "end" if processor is None else "target" if processor.enabled else "off"
         boxes.append(_box(x, top, TARGET_WIDTH, 36, kind, name, []))
-    curves = [
-        _curve(centres[edge.rule], centres[f"> {edge.target}"], edge)
+    drawn = [
+        (centres[edge.rule], centres[f"> {edge.target}"], edge)
         for rule in table.rules
         for edge in edges(rule)
     ]
+    curves = [_curve(start, end, edge) for start, end, edge in drawn]
+    labels = [_label(start, end, edge.label) for start, end, edge in drawn if edge.label]
     width = x + TARGET_WIDTH + 20
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
         f'<style>{STYLE}</style><rect class="ground" width="100%" height="100%"/>'
-        f"{''.join(curves)}{''.join(boxes)}</svg>\n"
+        f"{''.join(curves)}{''.join(labels)}{''.join(boxes)}</svg>\n"
     )
 
 
@@ -157,7 +161,14 @@ def _curve(start: int, end: int, edge: Edge) -> str:
     left, right = 20 + RULE_WIDTH, 20 + RULE_WIDTH + GAP
     middle = (left + right) // 2
     kind = {"fallback": "fallback", "end": "toend"}.get(edge.kind, "")
-    above = start + (end - start) // 12 - 3
-    label = f'<text class="label" x="{left + 12}" y="{above}">{escape(edge.label)}</text>'
-    curve = f'<path class="{kind}" d="M{left} {start} C{middle} {start} {middle} {end} {right} {end}"/>'
-    return curve + (label if edge.label else "")
+    return f'<path class="{kind}" d="M{left} {start} C{middle} {start} {middle} {end} {right} {end}"/>'
+
+
+def _label(start: int, end: int, text: str) -> str:
+    """Return a line's label on a ground of its own; drawn after all lines, it is crossed by none."""
+    left, above = 20 + RULE_WIDTH + 12, start + (end - start) // 12 - 3
+    width = LABEL_CHARACTER * len(text) + 4
+    return (
+        f'<rect class="ground" x="{left - 2}" y="{above - 9}" width="{width}" height="12" rx="2"/>'
+        f'<text class="label" x="{left}" y="{above}">{escape(text)}</text>'
+    )

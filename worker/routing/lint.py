@@ -11,7 +11,7 @@ from enum import Enum
 
 from worker.routing.actions import Send
 from worker.routing.areas import MAX_PIECES, Area, acceptance, areas_of, meet
-from worker.routing.conditions import conjuncts
+from worker.routing.conditions import All, Among, Condition, Range
 from worker.routing.describe import describe
 from worker.routing.problems import Path, listing
 from worker.routing.processors import Processor
@@ -80,7 +80,11 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
         return
     if area.live is None:
         yield Finding(
-            "undecided", Severity.NOTE, path, f"whether rule {rule.name} ever fires is too much to decide"
+            "undecided",
+            Severity.NOTE,
+            path,
+            f"whether rule {rule.name} ever fires is not decided: the rules before it leave its payments in "
+            f"more than {MAX_PIECES} pieces",
         )
         return
     if not area.live:
@@ -88,8 +92,8 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
         return
     if _decided_by(table, space, area.live, rule.name) is None:
         message = (
-            f"rule {rule.name}: no payment was found that reaches it; patterns, windows and plugins"
-            " are not decided"
+            f"whether rule {rule.name} ever fires is not decided: no payment was found that reaches it, and "
+            "what patterns, card ranges, windows and plugins have in common is not known"
         )
         yield Finding("undecided", Severity.NOTE, path, message)
         return
@@ -98,15 +102,34 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
 
 def _contradiction(space: Space, rule: Rule) -> str:
     """Name the condition that leaves nothing of those before it."""
-    parts = conjuncts(rule.condition)
+    parts = _stated(rule.condition)
     for i, part in enumerate(parts):
         boxes = space.boxes(part)
         if not boxes:
-            return f"nothing fulfils ({describe(part)})"
+            return f"nothing fulfils ({_words(part)})"
         for earlier in parts[:i]:
             if not any(space.both(one, other) is not None for one in space.boxes(earlier) for other in boxes):
-                return f"({describe(earlier)}) excludes ({describe(part)})"
+                return f"({_words(earlier)}) excludes ({_words(part)})"
     return "its conditions exclude one another"
+
+
+def _stated(condition: Condition) -> tuple[Condition, ...]:
+    """Return the conditions that must all hold, amounts with the currency that they name."""
+    match condition:
+        case All((Among("currency"), Range("amount"))):
+            return (condition,)
+        case All(parts):
+            return tuple(one for part in parts for one in _stated(part))
+        case _:
+            return (condition,)
+
+
+def _words(condition: Condition) -> str:
+    match condition:
+        case All((Among("currency", values), Range("amount") as within)) if len(values) == 1:
+            return f"{describe(within)} {next(iter(values))}"
+        case _:
+            return describe(condition)
 
 
 def _covered(space: Space, areas: list[Area], area: Area) -> Finding:
@@ -191,7 +214,11 @@ def _uncovered(table: RuleTable, space: Space, areas: list[Area]) -> Iterator[Fi
     path: Path = ("default",)
     if left is None:
         yield Finding(
-            "undecided", Severity.NOTE, path, "which payments reach the default is too much to decide"
+            "undecided",
+            Severity.NOTE,
+            path,
+            "which payments reach the default is not decided: the rules leave them in more than "
+            f"{MAX_PIECES * 8} pieces",
         )
         return
     witness = _decided_by(table, space, left, DEFAULT_RULE)

@@ -9,6 +9,7 @@ SECTIONS = ("units", "groups", "processors", "fees")
 """Sections whose entries are united; an entry may stand in one file only."""
 SINGLE = ("route_defaults", "rates", "default")
 """Sections that one file alone may hold."""
+ONE_BY_ONE = "; if each of these files is a whole table with a default of its own, check them one by one"
 CHAINED = ("rules", "steps")
 """Sections that follow one another."""
 WHOLE = frozenset({"when", "route", "default", "components", "split", "plugin", "steps"})
@@ -32,7 +33,8 @@ def merge(files: Sequence[Table], problems: list[Diagnostic]) -> Table:
             elif key in CHAINED:
                 merged[key] = _chained(earlier, entry)
             elif key in SINGLE:
-                problems.append(Diagnostic(entry.key, f"`{key}` is already set in {earlier.key.place}"))
+                more = ONE_BY_ONE if key == "default" else ""
+                problems.append(Diagnostic(entry.key, f"`{key}` is already set in {earlier.key.place}{more}"))
             elif key == "version" and _value(entry.node) == 1:
                 merged[key] = entry if _value(earlier.node) == 1 else earlier
     return Table(merged, files[0].mark)

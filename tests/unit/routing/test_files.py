@@ -172,3 +172,13 @@ def test_a_byte_order_mark_is_no_problem(tmp_path):
     path = tmp_path / "bom.yaml"
     path.write_bytes(b"\xef\xbb\xbfversion: 1\ndefault: {hold: x}\n")
     assert rule_names(load_rules([path])) == ["default"]
+
+
+def test_several_whole_tables_are_checked_one_by_one(write):
+    """Files that each have a default are no one table, and the message says what to do."""
+    one, other = (
+        write("version: 1\ndefault: {hold: x}\n", "a.yaml"),
+        write("version: 1\ndefault: {hold: y}\n", "b.yaml"),
+    )
+    with pytest.raises(InvalidRules, match="default of its own, check them one by one"):
+        load_rules([one, other])

@@ -85,7 +85,7 @@ def test_a_contradiction_names_both_sides(table_of):
     (finding,) = found(
         table_of(rule("never", {"currency": "USD", "amount": {"gte": "10 EUR"}})), "contradiction"
     )
-    assert "(currency is USD) excludes (currency is EUR)" in finding.message
+    assert "(currency is USD) excludes (amount is at least 10 EUR)" in finding.message
 
 
 def test_overlap_where_order_decides(table_of):
@@ -307,3 +307,26 @@ def test_a_rule_that_sends_nothing_says_so(table_of):
     )
     (finding,) = found(table, "no_candidate")
     assert finding.message == "rule a sends nothing: none of its processors accepts what gets here"
+
+
+@pytest.mark.parametrize(
+    "when, words",
+    [
+        (
+            {"currency": "EUR", "amount": {"gt": "5 USD"}},
+            "(currency is EUR) excludes (amount is above 5 USD)",
+        ),
+        (
+            {"amount": {"gt": "9 EUR", "lt": "5 EUR"}},
+            "(amount is above 9 EUR) excludes (amount is below 5 EUR)",
+        ),
+        (
+            {"amount": {"gt": "5 USD", "lt": "9 EUR"}},
+            "(amount is above 5 USD) excludes (amount is below 9 EUR)",
+        ),
+    ],
+)
+def test_a_contradiction_of_amounts_names_the_currency(table_of, when, words):
+    """Amounts that name a currency are quoted with it, as the file has them."""
+    (finding,) = found(table_of(rule("a", when)), "contradiction")
+    assert finding.message == f"rule a can never hold: {words}"
