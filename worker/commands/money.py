@@ -1,30 +1,30 @@
 """``payment-worker money``: exact conversions, splits and fees for people, with every rounding shown."""
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from worker.commands.money_options import (
+    about,
+    read_amount,
+    read_currency,
+    read_mode,
+    read_percent,
+    read_prices,
+    read_registry,
+    read_shares,
+    read_terms,
+    read_tiers,
+    refuse,
+    withdrawn_codes,
+)
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from worker.errors import WorkerError
-    from worker.money import (
-        Amount,
-        Currency,
-        CurrencyRegistry,
-        Percent,
-        Prices,
-        Rounding,
-        RoundingStep,
-        Share,
-        Withdrawn,
-    )
-    from worker.money.allocation import Weight
-    from worker.money.fees import Term
+    from worker.money import Currency, RoundingStep
 
 app = typer.Typer(help="Convert, split and charge amounts exactly.", no_args_is_help=True)
 
@@ -72,15 +72,15 @@ def convert(
     with readable_errors():
         from worker.money import Rate
 
-        registry = _registry(unit)
-        given = _amount(amount, _lookup(registry, currency, "CURRENCY"))
-        pair = (given.currency, _lookup(registry, to, "TO"))
+        registry = read_registry(unit)
+        given = read_amount(amount, read_currency(registry, currency, "CURRENCY"))
+        pair = (given.currency, read_currency(registry, to, "TO"))
         base, quote = reversed(pair) if inverse else pair
-        with _about("--rate"):
+        with about("--rate"):
             used = Rate.parse(rate, base, quote, source="command line", as_of=0)
         used = used.inverse() if inverse else used
         used = used.with_markup(markup) if markup else used
-        record = used.convert(given, _mode(rounding))
+        record = used.convert(given, read_mode(rounding))
         how = f" ({', '.join(used.derivation)})" if used.derivation else ""
         _show(
             {
@@ -117,12 +117,12 @@ def allocate(
         from worker.errors import InvalidAmount
         from worker.money import Money, Split
 
-        of = _lookup(_registry(unit), currency, "CURRENCY")
-        with _about("AMOUNT"):
+        of = read_currency(read_registry(unit), currency, "CURRENCY")
+        with about("AMOUNT"):
             whole = Money.parse(amount, of)
-        with _about("--share"):
-            split = Split(_shares(share))
-        with _about("--cash", InvalidAmount):
+        with about("--share"):
+            split = Split(read_shares(share))
+        with about("--cash", InvalidAmount):
             allocated = split.allocate(whole, cash=cash)
         shares = {part.path: str(part.money) for part in allocated}
         _show(
@@ -175,27 +175,30 @@ def fees(
         from worker.money import FeeComponent, FeeMode, FeeSchedule, TaxComponent, WhenFeeExceeds
 
         if percent is fixed is per_item is minimum is None and not tier:
-            _refuse("fees: none is given; name --percent, --fixed, --per-item, --tier or --minimum")
+            refuse("fees: none is given; name --percent, --fixed, --per-item, --tier or --minimum")
         if items is not None and per_item is None:
-            _refuse("--items: it counts what --per-item charges; give that too")
+            refuse("--items: it counts what --per-item charges; give that too")
         if volume and not tier:
-            _refuse("--volume: it says how each --tier is charged; give those too")
+            refuse("--volume: it says how each --tier is charged; give those too")
         if on_top and clamp:
-            _refuse("--clamp: fees that are added --on-top never exceed the amount; choose one of the two")
-        of = _lookup(_registry(unit), currency, "CURRENCY")
-        terms = [*_terms(currency, percent, fixed, per_item), *_tiers(currency, tier or [], volume=volume)]
-        low, high = _prices(currency, minimum, "--minimum"), _prices(currency, maximum, "--maximum")
+            refuse("--clamp: fees that are added --on-top never exceed the amount; choose one of the two")
+        of = read_currency(read_registry(unit), currency, "CURRENCY")
+        terms = [
+            *read_terms(currency, percent, fixed, per_item),
+            *read_tiers(currency, tier or [], volume=volume),
+        ]
+        low, high = read_prices(currency, minimum, "--minimum"), read_prices(currency, maximum, "--maximum")
         fee = FeeComponent("fee", tuple(terms), low, high)
-        taxes = () if tax is None else (TaxComponent("tax", _percent(tax, "--tax")),)
+        taxes = () if tax is None else (TaxComponent("tax", read_percent(tax, "--tax")),)
         schedule = FeeSchedule(
             "command line",
             (fee, *taxes),
-            _mode(rounding),
+            read_mode(rounding),
             FeeMode.EXCLUSIVE if on_top else FeeMode.INCLUSIVE,
             WhenFeeExceeds.CLAMP if clamp else WhenFeeExceeds.ERROR,
         )
-        compiled, whole = schedule.compile(of), _amount(amount, of)
-        with _about("AMOUNT", AmountNotPositive):
+        compiled, whole = schedule.compile(of), read_amount(amount, of)
+        with about("AMOUNT", AmountNotPositive):
             charge = compiled.explain(whole, 1 if items is None else items)
         charged = {fee.name: str(fee.money) for fee in charge.fees}
         _show(
@@ -221,14 +224,14 @@ def currencies(
 ) -> None:
     """List currencies: code, number, decimals, cash increment, kind and name."""
     with readable_errors():
-        registry = _registry(unit)
+        registry = read_registry(unit)
         if withdrawn:
             rows = [
                 {"code": old.code, "withdrawn": old.date, "successor": old.successor or "", "name": old.name}
-                for old in _withdrawn(registry, code)
+                for old in withdrawn_codes(registry, code)
             ]
         else:
-            wanted = [_lookup(registry, each, "CODE") for each in code] if code else list(registry)
+            wanted = [read_currency(registry, each, "CODE") for each in code] if code else list(registry)
             rows = [_currency_row(each) for each in wanted]
         if as_json:
             _print_json({"published": registry.published, "currencies": rows})
@@ -249,151 +252,6 @@ def _currency_row(currency: "Currency") -> dict[str, str]:
         "kind": currency.kind.value,
         "name": currency.name,
     }
-
-
-def _withdrawn(registry: "CurrencyRegistry", codes: list[str] | None) -> "Iterable[Withdrawn]":
-    from difflib import get_close_matches
-
-    for code in codes or []:
-        if code not in registry.withdrawn:
-            near = get_close_matches(code.upper(), registry.withdrawn, n=1)
-            hint = "it is current" if code in registry else f"did you mean {near[0]}?" if near else "list all"
-            _refuse(f"CODE: {code!r} is no code that ISO 4217 has withdrawn; {hint}")
-    return registry.withdrawn.values() if not codes else [registry.withdrawn[code] for code in codes]
-
-
-@contextmanager
-def _about(option: str, *errors: "type[WorkerError]") -> "Iterator[None]":
-    """Name the option or argument that a bad value was given for, and make it one of the command's own."""
-    from worker.errors import InvalidMoneyRule, WorkerError
-
-    try:
-        yield
-    except WorkerError as error:
-        if errors and not isinstance(error, errors):
-            raise
-        raise InvalidMoneyRule(f"{option}: {error}") from error
-
-
-def _refuse(message: str) -> NoReturn:
-    from worker.errors import InvalidMoneyRule
-
-    raise InvalidMoneyRule(message)
-
-
-def _lookup(registry: "CurrencyRegistry", code: str, argument: str) -> "Currency":
-    from worker.money.settled import not_settleable
-
-    with _about(argument):
-        currency = registry.lookup(code)
-        if not currency.settleable and argument != "CODE":
-            raise not_settleable(currency)
-    return currency
-
-
-def _amount(text: str, currency: "Currency") -> "Amount":
-    from worker.money import Amount
-
-    with _about("AMOUNT"):
-        return Amount.parse(text, currency)
-
-
-def _percent(text: str, option: str) -> "Percent":
-    from worker.money import Percent
-
-    with _about(option):
-        return Percent.parse(text)
-
-
-def _mode(name: str) -> "Rounding":
-    from worker.money import Rounding
-
-    with _about("--rounding"):
-        mode = Rounding.named(name)
-        if mode is Rounding.CARRY:
-            _refuse("carry needs the remainder that earlier payments left; name another mode")
-    return mode
-
-
-def _registry(units: list[str] | None) -> "CurrencyRegistry":
-    from worker.errors import InvalidMoneyRule
-    from worker.money import ISO_4217, Currency
-
-    custom = []
-    for text in units or []:
-        code, _, decimals = text.partition(":")
-        if not (decimals.isascii() and decimals.isdigit() and len(decimals) <= 2):
-            raise InvalidMoneyRule(f"--unit: {text!r}, expected a code and its decimals, such as BTC:8")
-        with _about("--unit"):
-            custom.append(Currency(code, int(decimals), code))
-    with _about("--unit"):
-        return ISO_4217.with_units(*custom)
-
-
-def _shares(texts: list[str], prefix: str = "") -> "tuple[Share, ...]":
-    from worker.errors import InvalidMoneyRule
-    from worker.money import Share
-
-    shares = []
-    paths = {text.partition("=")[0] for text in texts}
-    for text in texts:
-        path, sign, weight = text.partition("=")
-        if not sign or not all(path.split("/")):
-            raise InvalidMoneyRule(f"share {text!r}: expected a name and a weight, such as platform=30%")
-        parent, _, name = path.rpartition("/")
-        if parent and parent not in paths:
-            raise InvalidMoneyRule(f"share {path!r}: there is no share {parent!r} that it could be inside of")
-        if parent == prefix:
-            shares.append(Share(name, _weight(text, weight), _shares(texts, path)))
-    return tuple(shares)
-
-
-def _weight(text: str, weight: str) -> "Weight":
-    from worker.errors import InvalidMoneyRule
-    from worker.money import REST, Percent
-
-    if weight == "rest":
-        return REST
-    if weight.endswith("%"):
-        return Percent.parse(weight[:-1])
-    if weight.isascii() and weight.isdigit() and len(weight) <= 18:
-        return int(weight)
-    raise InvalidMoneyRule(f"share {text!r}: the weight must be a percentage (30%), a ratio (3) or rest")
-
-
-def _prices(currency: str, text: str | None, option: str) -> "Prices | None":
-    return None if text is None else _price(currency, text, option)
-
-
-def _price(currency: str, text: str, option: str) -> "Prices":
-    from worker.money import Prices
-
-    with _about(option):
-        return Prices.of({currency: text})
-
-
-def _terms(currency: str, percent: str | None, fixed: str | None, per_item: str | None) -> "Iterable[Term]":
-    from worker.money import FixedTerm, PercentTerm, PerItemTerm
-
-    if percent is not None:
-        yield PercentTerm(_percent(percent, "--percent"))
-    if fixed is not None:
-        yield FixedTerm(_price(currency, fixed, "--fixed"))
-    if per_item is not None:
-        yield PerItemTerm(_price(currency, per_item, "--per-item"))
-
-
-def _tiers(currency: str, texts: list[str], *, volume: bool) -> "Iterable[Term]":
-    from worker.money import Tier, TieredTerm, TierKind
-
-    tiers = []
-    for text in texts:
-        bound, sign, rate = text.rpartition("=")
-        tiers.append(Tier(_price(currency, bound, "--tier") if sign else None, _percent(rate, "--tier")))
-    if tiers:
-        with _about("--tier"):
-            term = TieredTerm(TierKind.VOLUME if volume else TierKind.GRADUATED, tuple(tiers))
-        yield term
 
 
 def _show(

@@ -55,6 +55,12 @@ class Money:
             raise no_currency(currency)
         units, scale = parse_units(text)
         exponent = currency.exponent
+        if scale == exponent and currency.settleable:
+            # what parse_units gives is checked, and the constructor would check it again
+            money = _new(cls)
+            _set_units(money, units)
+            _set_currency(money, currency)
+            return money
         if scale <= exponent:
             return cls(units * POWERS[exponent - scale], currency)
         if mode is None:
@@ -119,6 +125,7 @@ class Money:
 
 
 # the fields' own setters: a frozen dataclass's __init__ would take half as long again
+_new = object.__new__
 _set_units, _set_currency = (Money.__dict__[name].__set__ for name in ("units", "currency"))
 
 
