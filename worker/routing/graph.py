@@ -101,7 +101,7 @@ STYLE = """
   .off{fill:#eaeef2;stroke:#8c959f;stroke-dasharray:4 3}
   text{font:13px system-ui,sans-serif;fill:#1f2328}.name{font-weight:600}.small{font-size:11px;fill:#57606a}
   path{fill:none;stroke:#0969da;stroke-width:1.6}.fallback{stroke:#8c959f;stroke-dasharray:5 4}
-  .toend{stroke:#cf222e}.label{font-size:10px;fill:#57606a}
+  .toend{stroke:#cf222e}.label{font-size:10px;text-anchor:middle;fill:#57606a}
 """
 
 
@@ -165,10 +165,11 @@ def _curve(start: int, end: int, edge: Edge) -> str:
 
 
 def _label(start: int, end: int, text: str) -> str:
-    """Return a line's label on a ground of its own; drawn after all lines, it is crossed by none."""
-    left, above = 20 + RULE_WIDTH + 12, start + (end - start) // 12 - 3
+    """Return a line's label, on the line and on a ground of its own; it is drawn after all lines."""
+    middle = 20 + RULE_WIDTH + 60
+    y = start + (end - start) * 9 // 100  # where the line is at that x
     width = LABEL_CHARACTER * len(text) + 4
     return (
-        f'<rect class="ground" x="{left - 2}" y="{above - 9}" width="{width}" height="12" rx="2"/>'
-        f'<text class="label" x="{left}" y="{above}">{escape(text)}</text>'
+        f'<rect class="ground" x="{middle - width // 2}" y="{y - 6}" width="{width}" height="12" rx="2"/>'
+        f'<text class="label" x="{middle}" y="{y + 3}">{escape(text)}</text>'
     )
