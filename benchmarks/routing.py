@@ -365,4 +365,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ModuleNotFoundError as missing:
+        sys.exit(f"the benchmark needs {missing.name}, which `make bench` installs with the other rivals")
