@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 
+from schemas.iso3166 import COUNTRY_CODES
+
 TEXT_FIELDS: Final = ("payment_id", "type", "currency", "country", "merchant_id", "customer_id")
 """Payment fields that hold text. ``currency`` is ``amount.currency``."""
 OPEN_FIELDS: Final = ("method.", "metadata.")
@@ -241,7 +243,16 @@ _WINDOW: Final[dict[str, Any]] = {
 }
 
 
-def _operators(value: dict[str, Any]) -> dict[str, Any]:
+_SETS: Final = ("eq", "ne", "in", "not_in", "exists")
+_TEXTS: Final = (*_SETS, "prefix", "suffix", "glob", "bin")
+_NUMBERS: Final = (*_SETS, "gt", "gte", "lt", "lte", "between")
+_COUNTRY: Final[dict[str, Any]] = {
+    "anyOf": [{"enum": sorted(COUNTRY_CODES)}, {"type": "string", "pattern": r"^\$"}],
+    "description": "a country code such as DE, or a group such as $eea",
+}
+
+
+def _operators(value: dict[str, Any], allowed: tuple[str, ...] = OPERATORS) -> dict[str, Any]:
     several = {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
     texts = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     pair = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
@@ -254,6 +265,7 @@ def _operators(value: dict[str, Any]) -> dict[str, Any]:
         "bin": {**texts, "description": "card number prefixes: '411111' or '400000-499999'"},
         "exists": {"type": "boolean"},
     }
+    kinds = {name: kind for name, kind in kinds.items() if name in allowed}
     mapping = {"type": "object", "properties": kinds, "additionalProperties": False, "minProperties": 1}
     return {"anyOf": [*several["anyOf"], mapping]}
 
@@ -267,9 +279,10 @@ def _when_schema() -> dict[str, Any]:
         "type": "object",
         "description": (When.__doc__ or "").strip(),
         "properties": {
-            **dict.fromkeys(TEXT_FIELDS, _operators({"type": "string"})),
-            "created_at": _operators({"type": "string", "format": "date-time"}),
-            "amount": _operators({"type": "string", "description": "such as '10' or '10.00 EUR'"}),
+            **dict.fromkeys(TEXT_FIELDS, _operators({"type": "string"}, _TEXTS)),
+            "country": _operators(_COUNTRY, _TEXTS),
+            "created_at": _operators({"type": "string", "format": "date-time"}, _NUMBERS),
+            "amount": _operators({"type": "string", "description": "such as '10' or '10.00 EUR'"}, _NUMBERS),
             "time": {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]},
             "plugin": {
                 "type": "object",

@@ -45,13 +45,18 @@ def test_shipped_files_fit_their_schema(path):
         "{time: {from: '25:00'}}",
         "{metadata.: 1}",
         "{country: {exists: maybe}}",
+        "{country: QQ}",
+        "{country: {in: [DE, UK]}}",
+        "{merchant_id: {between: [a, b]}}",
+        "{currency: {gte: EUR}}",
+        "{amount: {prefix: '1'}}",
     ],
 )
 def test_mistakes_in_conditions_are_underlined(when):
     """Unknown fields and operators and wrong kinds of values do not fit, at any depth."""
     text = f"version: 1\nrules: [{{name: a, when: {when}, route: {{hold: x}}}}]"
     assert not RULES.is_valid(parsed(text))
-    sound = "version: 1\nrules: [{name: a, when: {any: [{not: {metadata.a.b: 1}}]}, route: {hold: x}}]"
+    sound = "version: 1\nrules: [{name: a, when: {any: [{not: {metadata.a.b: 1}}, {country: [DE, $eea]}]}, route: {hold: x}}]"
     assert RULES.is_valid(parsed(sound))
 
 
