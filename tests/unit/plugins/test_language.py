@@ -334,7 +334,7 @@ default: {to: alpha}
         ("fees: {f: {plugin: {x: {}}, rounding: up}}", "3:29", "nothing is rounded"),
         ("fees: {f: {plugin: {x: {}}, components: [{name: a, percent: '1'}]}}", "3:12", "not both"),
         ("rates: {plugin: {unknown: {}}}", "3:18", "unknown plugin"),
-        ("rates: {plugin: {x: {}}, max_age_seconds: 0}", "3:43", "greater than or equal to 1"),
+        ("rates: {plugin: {x: {}}, max_age_seconds: 0}", "3:43", "expected at least 1, found 0"),
     ],
 )
 def test_what_is_wrong_has_a_place(tmp_path: Path, part: str, place: str, words: str) -> None:

@@ -56,7 +56,8 @@ def test_mistakes_in_conditions_are_underlined(when):
     """Unknown fields and operators and wrong kinds of values do not fit, at any depth."""
     text = f"version: 1\nrules: [{{name: a, when: {when}, route: {{hold: x}}}}]"
     assert not RULES.is_valid(parsed(text))
-    sound = "version: 1\nrules: [{name: a, when: {any: [{not: {metadata.a.b: 1}}, {country: [DE, $eea]}]}, route: {hold: x}}]"
+    when = "{any: [{not: {metadata.a.b: 1}}, {country: [DE, $eea]}]}"
+    sound = f"version: 1\nrules: [{{name: a, when: {when}, route: {{hold: x}}}}]"
     assert RULES.is_valid(parsed(sound))
 
 
