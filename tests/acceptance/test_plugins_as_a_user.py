@@ -160,9 +160,7 @@ def test_what_a_plugin_does_not_answer_is_undecided(site: Path, folder: Path) ->
     env = environment(site) | {"PYTHONPATH": f"{site}:{folder}"}
     said = run_command("rules", "simulate", "all.ndjson", "--rules", "rules.yaml", env=env, folder=folder)
     assert "undecided: step_unavailable" in said.stdout, said.stdout + said.stderr
-    assert (
-        "1 payments: 0 to processors, 0 dead-lettered, 1 undecided: a plugin did not answer." in said.stdout
-    )
+    assert "1 payment: 0 to processors, 0 dead-lettered, 1 undecided: no answer of a plugin" in said.stdout
 
 
 def test_rules_tests_with_plugins(site: Path, folder: Path) -> None:
