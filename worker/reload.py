@@ -78,6 +78,11 @@ class RulesWatch:
                     version=before,
                 )
             return not isinstance(error, TransientError)
+        except Exception:
+            self.results["failed"] += 1
+            if self.log is not None:
+                self.log.exception("rules not reloaded, by a bug of ours: the old ones stay", version=before)
+            return True
         self.loaded = loaded
         for warning in warnings:
             if self.log is not None:

@@ -34,12 +34,11 @@ def check(
 
     Exit code 1 for errors and warnings; notes alone give 0.
     """
-    from worker.routing.asking import NONE_HOLDS
     from worker.routing.lint import Severity, lint
 
     rules = loaded(files, overlay, as_json=as_json)
     table = rules.table
-    findings = [] if no_lint else lint(table.assuming(NONE_HOLDS))
+    findings = [] if no_lint else lint(table)
     warnings = [one for one in findings if one.severity is Severity.WARNING]
     if as_json:
         _write_json(rules, findings)

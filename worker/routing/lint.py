@@ -11,6 +11,7 @@ from enum import Enum
 
 from worker.routing.actions import Send
 from worker.routing.areas import MAX_PIECES, Area, acceptance, areas_of, meet
+from worker.routing.asking import NONE_HOLDS
 from worker.routing.conditions import All, Among, Condition, Range
 from worker.routing.describe import describe
 from worker.routing.problems import Path, listing
@@ -43,7 +44,11 @@ class Finding:
 
 
 def lint(table: RuleTable) -> list[Finding]:
-    """Return findings in the order of the rules, warnings and notes together."""
+    """Return findings in the order of the rules, warnings and notes together.
+
+    Plugins are not asked: what they decide is taken not to hold.
+    """
+    table = table.assuming(NONE_HOLDS)
     space = Space.of(currency.code for currency in table.currencies if currency.settleable)
     areas = areas_of(table, space)
     found = [finding for area in areas for finding in _rule_findings(table, space, areas, area)]
