@@ -53,7 +53,10 @@ def test_sigkill_of_one_worker_process_loses_nothing(books: Books, start_worker:
         os.kill(worker.children[0], signal.SIGKILL)
         assert books.depth("incoming") > 0
         books.wait_for(len(GOOD) + len(BAD))
-        worker.wait_for_sessions(3)
+        wait_until(
+            lambda: '"exit_code": -9' in worker.log and len(worker.children) == 2,
+            "another process is started",
+        )
         code, _ = worker.terminate()
         assert code == 0, worker.log
         assert '"exit_code": -9' in worker.log

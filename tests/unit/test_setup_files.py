@@ -121,6 +121,7 @@ def test_every_target_is_explained() -> None:
         "setup",
         "demo",
         "test",
+        "faults",
         "lint",
         "bench",
         "clean",

@@ -76,6 +76,7 @@ class Stage:
             clock=asyncio.get_running_loop().time,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             queue="in",
+            returns="payments.return",
             plugins=self.plugins,
         )
 
@@ -178,7 +179,9 @@ async def test_the_last_failure_is_a_dead_letter() -> None:
     async with stage.running():
         for delay in ("delay.1", "delay.5"):
             await stage.until(lambda d=delay: stage.broker.queues[d])
-            stage.broker.queues["in"].append(stage.broker.queues[delay].popleft())
+            delayed = stage.broker.queues[delay].popleft()
+            delayed.exchange = "payments.return"  # as the broker's delay queues bring it back
+            stage.broker.queues["in"].append(delayed)
         await stage.until(lambda: stage.broker.queues["dead"])
     headers = stage.headers("dead")
     assert headers["payment-error-code"] == "retries_exhausted"
