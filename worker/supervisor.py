@@ -37,6 +37,8 @@ EXIT_INVARIANT: Final = 3
 EXIT_CRASH_LOOP: Final = 4
 CRASHES_PER_MINUTE: Final = 5
 FLUSH_SECONDS: Final = 5.0
+HELD_AT_START: Final = frozenset({signal.SIGINT, signal.SIGHUP})
+"""Signals that a process which has not come to its own handlers yet must not die of."""
 
 
 def run_process(settings: Settings, loaded: LoadedRules, plugins: Registry) -> int:
@@ -100,6 +102,7 @@ def _child(settings: Settings, kept: KeptRules) -> None:
     """What a spawned process runs. It reads the rules itself, or takes the last good ones if it cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rules to read again
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_AT_START)
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
     plugins = Registry.of(settings.plugins)
@@ -152,7 +155,11 @@ class Supervisor:
         child = multiprocessing.get_context("spawn").Process(
             target=_child, args=(self.settings, self.rules.loaded.keep()), name="payment-worker"
         )
-        child.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_AT_START)  # the child inherits it while it imports
+        try:
+            child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_AT_START)
         return child
 
     def _fatal(self, child: SpawnProcess) -> int:
