@@ -106,9 +106,7 @@ async def test_a_connection_closed_by_the_broker_ends_the_lane(
     async with lane_rig_again(rig) as again:
         confirmed = sum(outcome == CONFIRMED for outcomes in sent for outcome in outcomes)
         assert len(await again.arrived()) >= confirmed > 0
-        redelivered = await again.get(rig.source)
-        assert redelivered is not None
-        assert redelivered.body == b"1"
+        assert (await again.get_soon(rig.source)).body == b"1"
 
 
 async def test_a_consuming_channel_closed_by_the_broker_ends_the_lane(rig: LaneRig, lane: AnyLane) -> None:
@@ -116,15 +114,13 @@ async def test_a_consuming_channel_closed_by_the_broker_ends_the_lane(rig: LaneR
     await rig.put(b"1")
     (delivery,) = await lane.take(1)
     await lane._acknowledge([(delivery.tag + 7, False)])
-    with pytest.raises(BrokerUnavailable, match=r"consuming channel closed: .*unknown delivery tag"):
+    with pytest.raises(BrokerUnavailable, match=r"unknown delivery tag"):
         await asyncio.wait_for(lane.take(1), SOON)
     await lane.settle([delivery.tag])
     (outcome,) = await lane.send(rig.outgoing([b"late"]))
     assert isinstance(outcome, Unknown)
     await lane.close()
-    redelivered = await rig.get(rig.source)
-    assert redelivered is not None
-    assert redelivered.body == b"1"
+    assert (await rig.get_soon(rig.source)).body == b"1"
     assert await rig.arrived() == []
 
 

@@ -66,6 +66,13 @@ class LaneRig:
         message = await self.channel.basic_get(queue, no_ack=True)
         return None if isinstance(message.delivery, commands.Basic.GetEmpty) else message
 
+    async def get_soon(self, queue: str) -> DeliveredMessage:
+        """Take one message from a queue, as soon as the broker has put it back there."""
+        async with asyncio.timeout(SOON):
+            while (message := await self.get(queue)) is None:
+                await asyncio.sleep(0.02)
+        return message
+
     async def arrived(self) -> list[bytes]:
         """Take everything that has arrived at the target."""
         bodies = []
