@@ -218,6 +218,12 @@ class RetriesExhausted(PermanentError):
     code = "retries_exhausted"
 
 
+class IdempotencyConflict(PermanentError):
+    """Another payment has this id; the text shows both fingerprints."""
+
+    code = "idempotency_conflict"
+
+
 class InternalError(PermanentError):
     """An exception nobody expected; its traceback is in the log."""
 
@@ -249,6 +255,12 @@ class WireError(TransientError):
     """The broker's bytes are no AMQP frames to be trusted: the session ends, the broker redelivers."""
 
     code = "wire_error"
+
+
+class JournalUnavailable(TransientError):
+    """The journal cannot be read or written: nothing is acknowledged until it can."""
+
+    code = "journal_unavailable"
 
 
 class MissingRate(TransientError):
@@ -300,6 +312,12 @@ class InvalidMoneyRule(ConfigurationError):
     code = "invalid_money_rule"
 
 
+class JournalMismatch(ConfigurationError):
+    """The journal's tables are missing, or of another version than this program's."""
+
+    code = "journal_mismatch"
+
+
 class TopologyMismatch(ConfigurationError):
     """The broker has an object of that name that differs from what the worker needs, or lacks one."""
 
@@ -331,3 +349,9 @@ class NotConserved(InvariantViolation):
     """Parts do not add up to their whole."""
 
     code = "not_conserved"
+
+
+class IllegalTransition(InvariantViolation):
+    """A payment in the journal is about to enter a state that may not follow the one it is in."""
+
+    code = "illegal_transition"
