@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
 
+from schemas.dead_letter import Attempt
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.envelope import Envelopes, rfc3339
 from worker.errors import (
@@ -26,7 +27,7 @@ from worker.outcome import Released
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
-from worker.retry import RetryPolicy
+from worker.retry import RetryPolicies
 from worker.sending import Sending, outcome_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
@@ -52,7 +53,7 @@ class Pipeline:
     lane: Lane
     planner: Planner
     envelopes: Envelopes
-    policy: RetryPolicy
+    policies: RetryPolicies
     tracer: Tracer
     log: Log
     reporter: Reporter
@@ -247,7 +248,8 @@ class Pipeline:
             shortest, longest = HELD_BACK_SECONDS
             work.tries += 1
             return min(longest, shortest * 2.0 ** min(work.tries, 10))
-        wait = self.policy.wait_in_process(work.tries, now - work.refused_since)
+        policy = self.policies.of(self._failure(work).code)
+        wait = policy.wait_in_process(work.tries, now - work.refused_since)
         work.tries += 1
         if wait is not None:
             return wait
@@ -257,10 +259,14 @@ class Pipeline:
 
     def _after_last_try(self, work: Work) -> Step:
         """Return the delay after a failed attempt, or the dead letter after the last one."""
-        failure = work.failure or work.attempt(rfc3339(self.now()), TransientError.code)
-        delay = self.policy.delay_after(work.arrival.attempt)
+        failure = self._failure(work)
+        delay = self.policies.of(failure.code).delay_after(work.arrival.attempt)
         if delay is not None:
             return ToDelay(delay, failure)
         attempts = (*work.arrival.attempts, failure)
         codes = ", ".join(attempt.code for attempt in attempts)
         return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
+
+    def _failure(self, work: Work) -> Attempt:
+        """Return how the current attempt failed last."""
+        return work.failure or work.attempt(rfc3339(self.now()), TransientError.code)

@@ -1,12 +1,13 @@
 """The retry policy; the only module that imports tenacity. Nothing in it sleeps: a decision is a value.
 
-Two tiers share it. In process a payment whose publish was refused is tried again, with exponential waits and
-jitter, for about two seconds. After that it goes through the broker's delay queues, one step an attempt, and
-after the last step it is dead-lettered.
+A policy has two tiers, each a pair of tenacity's own wait and stop strategies. In process a payment whose
+attempt failed is tried again, with exponential waits and jitter, for about two seconds. After that it goes
+through the broker's delay queues, one delay an attempt, and after the last attempt it is dead-lettered. The
+code that an attempt failed with chooses the policy; how often the broker delivered something does not matter.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tenacity import (
@@ -14,10 +15,15 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
-    stop_after_delay,
+    stop_after_attempt,
+    stop_before_delay,
     stop_never,
+    wait_chain,
+    wait_fixed,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
 
 from worker.errors import TransientError
 
@@ -26,14 +32,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a transient failure is tried again.
+    """When a payment whose attempt failed is tried again: in process, then after ``delays`` in the broker.
 
-    ``in_process_seconds`` bounds the first tier; ``delay_steps`` are the second tier's delays in seconds, one
-    for each attempt that failed.
+    ``in_process_seconds`` bounds the first tier. ``attempts`` bounds the second: the first attempt and one
+    after each delay, unless it says otherwise; the last of the ``delays`` (in seconds) is repeated as needed.
     """
 
     in_process_seconds: float
-    delay_steps: tuple[float, ...]
+    delays: tuple[float, ...]
+    attempts: int | None = None
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts a payment has."""
+        return len(self.delays) + 1 if self.attempts is None else self.attempts
 
     def wait_in_process(self, tries: int, elapsed_seconds: float) -> float | None:
         """Return the seconds to wait before try ``tries + 1``, or None when this tier is used up.
@@ -41,21 +53,33 @@ class RetryPolicy:
         ``tries`` is how often it was tried in this delivery, ``elapsed_seconds`` since the first of them.
         """
         wait = wait_random_exponential(multiplier=0.05, max=1.0, min=0.02)
-        state = RetryCallState(Retrying(), None, (), {})
-        state.attempt_number = tries
-        state.start_time, state.outcome_timestamp = 0.0, elapsed_seconds
-        seconds = float(wait(state))
-        state.outcome_timestamp = elapsed_seconds + seconds
-        return None if stop_after_delay(self.in_process_seconds)(state) else seconds
+        return _wait_after(tries, elapsed_seconds, wait, stop_before_delay(self.in_process_seconds))
 
     def delay_after(self, attempt: int) -> float | None:
         """Return the delay in seconds after ``attempt`` (1-based) failed, or None when it was the last."""
-        return self.delay_steps[attempt - 1] if attempt <= len(self.delay_steps) else None
+        wait = wait_chain(*(wait_fixed(delay) for delay in self.delays or (0.0,)))
+        return _wait_after(attempt, 0.0, wait, stop_after_attempt(self.max_attempts))
 
-    @property
-    def max_attempts(self) -> int:
-        """How many attempts a payment has: the first and one after each delay."""
-        return len(self.delay_steps) + 1
+
+def _wait_after(tries: int, elapsed_seconds: float, wait: wait_base, stop: stop_base) -> float | None:
+    """Return the seconds to wait after try number ``tries`` failed, or None when it was the last."""
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = tries
+    state.start_time, state.outcome_timestamp = 0.0, elapsed_seconds
+    state.upcoming_sleep = float(wait(state))
+    return None if stop(state) else state.upcoming_sleep
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicies:
+    """The policy for each error code: its own, or else the one for all."""
+
+    default: RetryPolicy
+    by_code: Mapping[str, RetryPolicy] = field(default_factory=dict)
+
+    def of(self, code: str) -> RetryPolicy:
+        """Return the policy for attempts that failed with ``code``."""
+        return self.by_code.get(code, self.default)
 
 
 async def retry_connecting(

@@ -28,7 +28,8 @@ from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
-from worker.retry import RetryPolicy, retry_connecting
+from worker.retry import RetryPolicies, RetryPolicy, retry_connecting
+from worker.retry_settings import CodePolicy
 from worker.routing import RuleTable
 from worker.settings import Settings
 from worker.telemetry.logs import Log, get_log
@@ -43,7 +44,21 @@ def broker_of(settings: Settings) -> Broker:
 def topology_of(settings: Settings, table: RuleTable) -> Topology:
     """Return what must exist on the broker for these settings and rules."""
     exchanges = [processor.exchange for processor in table.processors.values()]
-    return build_topology(settings.prefix, settings.delay_steps, exchanges, settings.delivery_limit)
+    return build_topology(settings.prefix, settings.every_delay, exchanges, settings.delivery_limit)
+
+
+def policies_of(settings: Settings) -> RetryPolicies:
+    """Return when failed attempts are tried again, from the settings."""
+    common = RetryPolicy(settings.retry_in_process, settings.delay_steps)
+
+    def policy(own: CodePolicy) -> RetryPolicy:
+        return RetryPolicy(
+            common.in_process_seconds if own.in_process is None else own.in_process,
+            common.delays if own.delays is None else own.delays,
+            own.attempts,
+        )
+
+    return RetryPolicies(common, {code: policy(own) for code, own in settings.retry_policies.items()})
 
 
 async def prepare_topology(settings: Settings, table: RuleTable) -> None:
@@ -171,7 +186,7 @@ class Worker:
             lane=lane,
             planner=Planner(self.table),
             envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
-            policy=RetryPolicy(settings.retry_in_process, settings.delay_steps),
+            policies=policies_of(settings),
             tracer=self.tracer,
             log=self.log,
             reporter=Reporter(self.counts, self.log, settings.log_level == "debug"),

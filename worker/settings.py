@@ -1,19 +1,25 @@
 """Every setting, in one frozen object; the only reader of the environment (``PAYMENT_WORKER_*``)."""
 
 import os
-import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from worker.errors import InvalidSettings
+from worker.retry_settings import EXAMPLE, CodePolicies, Seconds, check_delays
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
 _OPTIONS = {
     "amqp_url": "--amqp-url",
@@ -28,22 +34,6 @@ _OPTIONS = {
 }
 
 
-def parse_duration(text: object) -> object:
-    """Turn ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"`` into seconds; leave numbers as they are.
-
-    Raises:
-        ValueError: the text is not a duration.
-    """
-    if not isinstance(text, str):
-        return text
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(
-            f"{text!r} is not a duration; write a number with its unit, such as 500ms, 5s, 2m or 1h"
-        )
-    return float(match[1]) * _UNITS[match[2]]
-
-
 def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -51,7 +41,6 @@ def _split(value: object) -> object:
 
 
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
 
 
 class Settings(BaseSettings):
@@ -96,11 +85,19 @@ class Settings(BaseSettings):
         default=20.0, gt=0, description="how long SIGTERM may take to finish what is in flight"
     )
     retry_in_process: Seconds = Field(
-        default=2.0, ge=0, le=60, description="how long a payment is retried before it is delayed"
+        default=2.0, ge=0, description="how long a payment is retried before it is delayed"
     )
-    delay_steps: Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_split)] = Field(
+    delay_steps: Annotated[
+        tuple[Seconds, ...], NoDecode, BeforeValidator(_split), AfterValidator(check_delays)
+    ] = Field(
         default=(1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
         description="delays between attempts; after the last, dead letter",
+    )
+    retry_policies: CodePolicies = Field(
+        default_factory=dict, description=f"other retries for some error codes, as JSON: {EXAMPLE}"
+    )
+    consumer_timeout: Seconds = Field(
+        default=1800.0, gt=0, description="what the broker's consumer_timeout is"
     )
     delivery_limit: int = Field(
         default=20, ge=1, description="deliveries that crash their worker, before `crashed`"
@@ -124,14 +121,31 @@ class Settings(BaseSettings):
             raise ValueError("expected amqp://user:password@host:port/vhost or amqps://...")
         return value
 
-    @field_validator("delay_steps")
-    @classmethod
-    def _rises(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0.05 <= step <= 86400 for step in steps):
-            raise ValueError("each delay is between 50ms and 1d")
-        if list(steps) != sorted(set(steps)):
-            raise ValueError("delays rise: each is longer than the one before")
-        return steps
+    @model_validator(mode="after")
+    def _has_delays_for_every_policy(self) -> Self:
+        for code, own in self.retry_policies.items():
+            if own.delays is None and (own.attempts or 1) > 1 and not self.delay_steps:
+                raise ValueError(f"{own.attempts} attempts for {code} need delays, and delay_steps has none")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_brokers_patience(self) -> Self:
+        own = [policy.in_process or 0 for policy in self.retry_policies.values()]
+        in_process = max([self.retry_in_process, *own])
+        if in_process + self.confirm_timeout >= self.consumer_timeout:
+            raise ValueError(
+                f"a payment may be held for {in_process:g} s of tries in process (retry_in_process,"
+                f" in_process of retry_policies) and {self.confirm_timeout:g} s of confirm_timeout; that is not"
+                f" less than consumer_timeout, {self.consumer_timeout:g} s, after which the broker takes back"
+                " what is not acknowledged: shorten the former, or raise the latter here and on the broker"
+            )
+        return self
+
+    @property
+    def every_delay(self) -> tuple[float, ...]:
+        """All delays in seconds that any payment may wait in the broker, rising."""
+        own = (delay for policy in self.retry_policies.values() for delay in policy.delays or ())
+        return tuple(sorted({*self.delay_steps, *own}))
 
     @property
     def broker(self) -> str:
@@ -151,13 +165,19 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(problem["loc"][0]) if problem["loc"] else "settings"
-            message = problem["msg"].removeprefix("Value error, ")
-            option = f"{_OPTIONS[name]} or " if name in _OPTIONS else ""
-            lines.append(f"{option}{ENVIRONMENT_PREFIX}{name.upper()}: {message}")
-        raise InvalidSettings("\n".join(lines)) from None
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidSettings("\n".join(map(_describe, problems))) from None
+
+
+def _describe(problem: Any) -> str:
+    """Return which setting is wrong, how it can be given, and what was expected."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message  # it is about several settings, and names them
+    name, *inside = (str(part) for part in problem["loc"])
+    option = f"{_OPTIONS[name]} or " if name in _OPTIONS else ""
+    member = f"{'.'.join(inside)}: " if inside else ""
+    return f"{option}{ENVIRONMENT_PREFIX}{name.upper()}: {member}{message}"
 
 
 Exporter: TypeAlias = Literal["none", "otlp", "console"]

@@ -2,9 +2,12 @@
 
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
 
 from tests.support.bodies import payment
-from tests.support.stage import Stage, eventually
+from tests.support.stage import Stage, eventually, open_stage
+from worker.local_broker import LocalBroker
 
 BROKERS_HISTORY = ("x-death", "x-first-death", "x-last-death")
 
@@ -33,6 +36,22 @@ async def test_payment_that_nobody_takes_is_dead_lettered_with_every_attempt(sta
     assert letter.first_seen == attempts[0].at
     assert worker.counts == Counter(delayed=2, dead_lettered=1)
     assert await stage.leftovers() == {}
+
+
+async def test_a_code_has_retries_of_its_own(broker: LocalBroker, prefix: str, tmp_path: Path) -> None:
+    """Delays that only one code has are declared, waited in, and end after that code's own attempts."""
+    own = {"unroutable": {"attempts": 3, "delays": ["250ms"]}}
+    async with open_stage(broker.url, prefix, tmp_path, retry_policies=own) as stage:
+        await stage.unbind("alpha")
+        await stage.publish(payment())
+        async with stage.working() as worker:
+            [dead] = await stage.dead()
+        attempts = dead.attempts
+        assert [attempt.code for attempt in attempts] == ["unroutable"] * 3
+        for earlier, later in pairwise(attempts):
+            assert seconds_between(earlier.at, later.at) >= 0.25
+        assert worker.counts == Counter(delayed=2, dead_lettered=1)
+        assert await stage.leftovers() == {}
 
 
 async def test_payment_is_dispatched_when_the_binding_comes_back_between_attempts(stage: Stage) -> None:

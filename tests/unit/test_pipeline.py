@@ -20,7 +20,7 @@ from worker.errors import BrokerUnavailable, InvariantViolation
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.report import Reporter
-from worker.retry import RetryPolicy
+from worker.retry import RetryPolicies, RetryPolicy
 from worker.telemetry.logs import get_log
 from worker.telemetry.tracing import PassingTracer
 
@@ -38,7 +38,7 @@ class Stage:
         )
         for queue in self.broker.bindings.values():
             self.broker.queues[str(queue)] = deque()
-        self.policy = RetryPolicy(in_process_seconds, steps)
+        self.policies = RetryPolicies(RetryPolicy(in_process_seconds, steps))
         self.planner: Any = Planner(rule_table())
         self.ids = itertools.count(1)
         self.lane = MemoryLane(self.broker, "in", prefetch=50)
@@ -50,7 +50,7 @@ class Stage:
             lane=self.lane,
             planner=self.planner,
             envelopes=Envelopes(lambda: f"m-{next(self.ids)}", "dead", "in"),
-            policy=self.policy,
+            policies=self.policies,
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=True),
@@ -243,6 +243,23 @@ async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
     ]  # fmt: skip
     assert (found[headers.EXCHANGE], found[headers.ROUTING_KEY]) == ("payments", "card.eur")
     assert (found["tenant"], found[headers.MESSAGE_ID]) == ("t1", "theirs")
+
+
+async def test_the_code_of_a_failure_chooses_its_retries() -> None:
+    """A code with a policy of its own is tried as that says; its neighbour of another code is delayed."""
+    stage = Stage()
+    own = {"publish_refused": RetryPolicy(0.0, (), attempts=1)}
+    stage.policies = RetryPolicies(stage.policies.default, own)
+    stage.pipeline = stage.make()
+    stage.broker.full.add("alpha")
+    stage.broker.bindings["beta"] = None
+    stage.put(body(payment_id="unbound", currency="USD"))
+    stage.put(body(payment_id="full"), redelivered=True)
+    await stage.drain(2)
+    assert [orjson.loads(one.body)["payment_id"] for one in stage.queue("delay.1")] == ["unbound"]
+    (dead,) = stage.queue("dead")
+    assert dead.properties.headers[headers.ERROR_CODE] == "retries_exhausted"
+    assert "1 attempts failed: publish_refused" in dead.properties.headers[headers.ERROR_MESSAGE]
 
 
 @pytest.mark.parametrize("exchange", ["payments", "back"])

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import AccessRefused, BrokerUnavailable
-from worker.retry import RetryPolicy, retry_connecting
+from worker.retry import RetryPolicies, RetryPolicy, retry_connecting
+from worker.session import policies_of
+from worker.settings import Settings
 
 POLICY = RetryPolicy(2.0, (1.0, 5.0, 30.0))
 
@@ -34,6 +36,25 @@ def test_each_attempt_has_its_delay() -> None:
     """One step an attempt, in order; the last attempt has none."""
     assert [POLICY.delay_after(n) for n in (1, 2, 3, 4, 5)] == [1.0, 5.0, 30.0, None, None]
     assert POLICY.max_attempts == 4
+
+
+@given(st.lists(st.floats(0.05, 1e5), min_size=1, max_size=8), st.integers(1, 100), st.integers(1, 200))
+def test_attempts_bound_the_delays(delays: list[float], attempts: int, attempt: int) -> None:
+    """With its own number of attempts a policy repeats its last delay or leaves delays out, and then ends."""
+    policy = RetryPolicy(0.0, tuple(delays), attempts)
+    expected = delays[min(attempt, len(delays)) - 1] if attempt < attempts else None
+    assert policy.delay_after(attempt) == expected
+
+
+def test_a_code_without_a_policy_has_the_common_one() -> None:
+    """What a code's policy leaves out is as for all codes, too."""
+    own = {"unroutable": {"attempts": 2}, "publish_refused": {"in_process": "1s", "delays": ["7s"]}}
+    policies = policies_of(Settings(retry_in_process=3, delay_steps=(1, 5), retry_policies=own))
+    assert policies == RetryPolicies(
+        RetryPolicy(3, (1, 5)),
+        {"unroutable": RetryPolicy(3, (1, 5), 2), "publish_refused": RetryPolicy(1, (7,))},
+    )
+    assert policies.of("stale_rate") is policies.default
 
 
 async def test_connecting_is_retried_until_it_works() -> None:

@@ -34,6 +34,20 @@ def test_variables_and_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DELAY_STEPS", "soon", "'soon' is not a duration"),
         ("AMQP_URL", "http://localhost", "expected amqp://"),
         ("TOPOLOGY", "guess", "'declare' or 'verify'"),
+        ("CONSUMER_TIMEOUT", "32s", r"2 s of tries.*30 s of confirm_timeout.*consumer_timeout, 32 s"),
+        ("RETRY_POLICIES", '{"unroutable": {"in_process": "30m"}}', r"1800 s of tries in process"),
+        ("RETRY_POLICIES", "{", "PAYMENT_WORKER_RETRY_POLICIES: not JSON .*write it such as {"),
+        ("RETRY_POLICIES", '{"unrouteable": {}}', "did you mean unroutable?"),
+        ("RETRY_POLICIES", '{"no_route": {}}', "'no_route' is no code that is tried again"),
+        ("RETRY_POLICIES", '{"broker_unavailable": {}}', "is no code that is tried again"),
+        (
+            "RETRY_POLICIES",
+            '{"unroutable": {"delay": []}}',
+            "unroutable: 'delay' is.*did you mean delays?",
+        ),
+        ("RETRY_POLICIES", '{"unroutable": {"attempts": 0}}', "unroutable.attempts: .*greater than or equal"),
+        ("RETRY_POLICIES", '{"unroutable": {"delays": ["5s", "1s"]}}', "unroutable.delays: delays rise"),
+        ("RETRY_POLICIES", '{"unroutable": {"attempts": 2, "delays": []}}', "need at least one delay"),
         ("PREFECH", "5", "PAYMENT_WORKER_PREFECH is not a setting; did you mean PAYMENT_WORKER_PREFETCH?"),
     ],
 )
@@ -41,6 +55,22 @@ def test_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     """The error says which option or variable it is and what was expected."""
     monkeypatch.setenv(f"PAYMENT_WORKER_{name}", value)
     with pytest.raises(InvalidSettings, match=message):
+        load_settings()
+
+
+def test_every_delay_needs_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delays of single codes are declared beside the common ones, each once."""
+    policies = '{"unroutable": {"delays": ["2s", "5s"]}, "publish_refused": {"delays": [0.5]}}'
+    monkeypatch.setenv("PAYMENT_WORKER_RETRY_POLICIES", policies)
+    monkeypatch.setenv("PAYMENT_WORKER_DELAY_STEPS", "1s,5s")
+    assert load_settings().every_delay == (0.5, 1, 2, 5)
+
+
+def test_attempts_without_any_delay_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that takes over the common delays needs some."""
+    monkeypatch.setenv("PAYMENT_WORKER_RETRY_POLICIES", '{"unroutable": {"attempts": 2}}')
+    monkeypatch.setenv("PAYMENT_WORKER_DELAY_STEPS", "")
+    with pytest.raises(InvalidSettings, match="2 attempts for unroutable need delays"):
         load_settings()
 
 

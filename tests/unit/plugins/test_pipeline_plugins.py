@@ -23,7 +23,7 @@ from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
-from worker.retry import RetryPolicy
+from worker.retry import RetryPolicies, RetryPolicy
 from worker.routing import Question, compile_rules
 from worker.routing.answers import Continue, Reject, Retry
 from worker.telemetry.logs import get_log
@@ -67,7 +67,7 @@ class Stage:
             lane=self.lane,
             planner=made,
             envelopes=Envelopes(lambda: f"m-{next(ids)}", "dead", "in"),
-            policy=RetryPolicy(in_process_seconds, (1.0, 5.0)),
+            policies=RetryPolicies(RetryPolicy(in_process_seconds, (1.0, 5.0))),
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=False),
