@@ -53,7 +53,8 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
         raise MessageTooLarge(
             f"the body has {len(body):,} bytes; at most {max_bytes:,} are read (max_message_bytes)"
         )
-    _check_content(content_type, content_encoding)
+    if content_type != "application/json" or content_encoding:
+        _check_content(content_type, content_encoding)
     document = _parse(body)
     if b"\\" in body or body.count(b'"') != orjson.dumps(document).count(b'"'):
         _check_duplicates(body)
@@ -89,7 +90,7 @@ _PLAIN_PAYMENT = {
 
 
 def _check_content(content_type: str | None, content_encoding: str | None) -> None:
-    if content_type and content_type != "application/json":
+    if content_type:
         media_type, _, parameters = content_type.partition(";")
         charset = parameters.strip().lower().replace('"', "")
         if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):

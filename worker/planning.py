@@ -23,6 +23,7 @@ from worker.dispatch_members import (
 from worker.errors import AmountNotPositive, HeldForReview, NoRoute, RejectedByRule
 from worker.money import Amount, parse_units
 from worker.money.settled import not_settleable
+from worker.money.text import MAX_SCALE, POWERS
 from worker.routing import (
     NO_ANSWERS,
     NO_SETTINGS,
@@ -99,7 +100,7 @@ class Planner:
         more = ""
         if table.steps:
             payment, more = self._pass_steps(payment, now, answers)
-        decision = table.route(payment, now, answers)
+        decision = table.route(payment, now, answers, units * POWERS[MAX_SCALE - scale])
         match decision:
             case Routed():
                 pass

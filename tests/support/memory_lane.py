@@ -5,9 +5,17 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
+from worker.amqp.lane import (
+    CONFIRMED,
+    Confirmation,
+    EncodedProperties,
+    Outgoing,
+    Properties,
+    Refused,
+    Unknown,
+)
 from worker.amqp.watermark import Watermark
-from worker.amqp.wire import encode_properties
+from worker.amqp.wire import decode_lane_properties, encode_properties
 from worker.errors import BrokerUnavailable
 
 LONGEST_PROPERTIES = 128 * 1024
@@ -35,7 +43,10 @@ class MemoryBroker:
 
     def publish(self, outgoing: Outgoing) -> Confirmation:
         """Route one publish as a broker would; a missing exchange is an error of the channel."""
-        if len(encode_properties(outgoing.properties)) > LONGEST_PROPERTIES:
+        properties = outgoing.properties
+        if isinstance(properties, EncodedProperties):
+            properties = decode_lane_properties(properties.raw)
+        if len(encode_properties(properties)) > LONGEST_PROPERTIES:
             return Refused("malformed_properties", "too long")
         if outgoing.exchange not in self.bindings:
             return Unknown(f"no exchange {outgoing.exchange}")
@@ -44,7 +55,7 @@ class MemoryBroker:
             return Refused("unroutable", "NO_ROUTE")
         if queue in self.full:
             return Refused("publish_refused", "nack")
-        stored = Stored(outgoing.body, outgoing.properties, outgoing.exchange, outgoing.routing_key)
+        stored = Stored(outgoing.body, properties, outgoing.exchange, outgoing.routing_key)
         self.queues.setdefault(queue, deque()).append(stored)
         return CONFIRMED
 

@@ -27,6 +27,14 @@ class Properties:
     app_id: str | None = None
 
 
+@dataclass(slots=True)
+class EncodedProperties:
+    """Basic properties as they go over the wire, delivery mode 2 included; a ``Stencil`` makes them."""
+
+    message_id: str
+    raw: bytes
+
+
 class Delivery(Protocol):
     """One hand-over of a message by the broker. ``properties`` may be decoded only when asked for."""
 
@@ -62,7 +70,7 @@ class Outgoing:
     exchange: str
     routing_key: str
     body: bytes
-    properties: Properties
+    properties: Properties | EncodedProperties
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,15 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp import commands
 
 from worker.amqp.connection import explain_closing, frame_max, return_reason
-from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
+from worker.amqp.lane import (
+    CONFIRMED,
+    Confirmation,
+    EncodedProperties,
+    Outgoing,
+    Properties,
+    Refused,
+    Unknown,
+)
 from worker.amqp.paired import CHANNEL_ERRORS, PairedLane
 from worker.amqp.wire import encode_properties
 from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
@@ -237,9 +245,12 @@ class _Encoded(commands.Basic.Properties):
         MalformedProperties: they cannot be encoded, or do not fit one frame, as AMQP requires.
     """
 
-    def __init__(self, properties: Properties, message_id: str, max_bytes: int) -> None:
+    def __init__(self, properties: Properties | EncodedProperties, message_id: str, max_bytes: int) -> None:
         super().__init__(message_id=message_id)
-        self._encoded = encode_properties(replace(properties, message_id=message_id, delivery_mode=2))
+        if isinstance(properties, EncodedProperties):
+            self._encoded = properties.raw
+        else:
+            self._encoded = encode_properties(replace(properties, message_id=message_id, delivery_mode=2))
         if len(self._encoded) > max_bytes:
             raise MalformedProperties(
                 f"properties and headers of {len(self._encoded)} bytes do not fit the {max_bytes} bytes that"

@@ -9,7 +9,7 @@ from aiormq.channel import Channel
 
 from worker.amqp.confirms import Confirms
 from worker.amqp.connection import explain_closing, frame_max
-from worker.amqp.lane import Confirmation, Outgoing, Refused, Unknown
+from worker.amqp.lane import Confirmation, EncodedProperties, Outgoing, Refused, Unknown
 from worker.amqp.paired import PairedLane
 from worker.amqp.tap import TappedConnection
 from worker.amqp.wire import Confirm, Delivery, Event, PropertiesEncoder, PublishRoute, Return, encode_ack
@@ -159,8 +159,12 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
         for outgoing in batch:
             exchange, key = outgoing.exchange, outgoing.routing_key
             route = routes.get((exchange, key)) or self._route(exchange, key)
-            outgoing.properties.delivery_mode = 2
-            frames += route.parts(encode(outgoing.properties), outgoing.body)
+            properties = outgoing.properties
+            if isinstance(properties, EncodedProperties):
+                frames += route.parts(properties.raw, outgoing.body)
+            else:
+                properties.delivery_mode = 2
+                frames += route.parts(encode(properties), outgoing.body)
         return b"".join(frames)
 
     def _route(self, exchange: str, routing_key: str) -> PublishRoute:

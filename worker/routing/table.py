@@ -60,14 +60,22 @@ class RuleTable:
     assumed: Answers = field(default_factory=lambda: NO_ANSWERS)
     """Answers for those who route without any."""
 
-    def route(self, payment: Payment, now: datetime, answers: Answers = NO_ANSWERS) -> Decision:
+    def route(
+        self,
+        payment: Payment,
+        now: datetime,
+        answers: Answers = NO_ANSWERS,
+        amount: int | None = None,
+    ) -> Decision:
         """Return what becomes of the payment; depends on nothing but the arguments and this table.
 
-        ``now`` names its offset. Raises ``InvalidAmount`` for an amount that planning would have refused,
+        ``now`` names its offset; ``amount`` is the payment's in units of 10^-12, where that is known already.
+        Raises ``InvalidAmount`` for an amount that planning would have refused,
         ``PluginNeeded`` when a plugin decides and ``answers`` lack its answer, ``PluginFailed`` when that is
         no answer.
         """
-        amount = amount_units(payment.amount.value)
+        if amount is None:
+            amount = amount_units(payment.amount.value)
         for one in self.index.candidates(payment, amount):
             for check in one.checks:
                 if not check(payment, amount, now):

@@ -21,6 +21,7 @@ from worker.telemetry import attributes as names
 from worker.telemetry.resource import make_resource
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_NOT_ZERO: Final = 1 << 64 | 1  # the lowest bit of a trace id with a span id of 64 bits behind it
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 Describe: TypeAlias = Callable[[], Mapping[str, Any]]
@@ -173,8 +174,8 @@ class RecordingTracer:
 
 def _new_traceparent() -> str:
     """Begin a trace that nobody records: random ids that are not zero, the sampled flag unset."""
-    trace_id, span_id = getrandbits(128) | 1, getrandbits(64) | 1
-    return f"00-{trace_id:032x}-{span_id:016x}-00"
+    ids = f"{getrandbits(192) | _NOT_ZERO:048x}"
+    return f"00-{ids[:32]}-{ids[32:]}-00"
 
 
 def make_tracer(exporter: str, queue: str) -> Tracer:
