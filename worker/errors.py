@@ -355,3 +355,15 @@ class IllegalTransition(InvariantViolation):
     """A payment in the journal is about to enter a state that may not follow the one it is in."""
 
     code = "illegal_transition"
+
+
+class SecondDispatch(InvariantViolation):
+    """A payment was dispatched under another id than its intent in the journal has."""
+
+    code = "second_dispatch"
+
+
+class JournalCorrupt(InvariantViolation):
+    """The journal lacks what it must have: somebody else has written to it, or it is damaged."""
+
+    code = "journal_corrupt"

@@ -1,0 +1,54 @@
+"""What can be read in a journal, beside the workers that write it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from worker.journal.entries import Entry
+from worker.journal.states import State
+from worker.money import Carry
+
+
+class Standing(NamedTuple):
+    """Where one payment stands; amounts are integers at ``scale``, times milliseconds since 1970."""
+
+    payment_id: str
+    fingerprint: str
+    state: State
+    attempt: int
+    redrives: int
+    pinned: bool
+    owner: str
+    lease_until: int
+    currency: str
+    scale: int
+    gross: int
+    net: int
+    fees: int
+    rule: str | None
+    rules_version: str
+    candidate: int
+    processor: str | None
+    exchange: str | None
+    routing_key: str | None
+    dispatch_id: str | None
+    priority: int | None
+    body: bytes | None
+    code: str | None
+    trace_id: str | None
+    trail: str | None
+    created: int
+    changed: int
+    duplicates: int
+
+
+class Books(Protocol):
+    """The read side. Every answer is of one moment; workers go on writing meanwhile."""
+
+    def find(self, name: str) -> Standing | None:
+        """Return the payment of this id, or else the one with a dispatch of this id."""
+
+    def history(self, payment_id: str) -> Sequence[Entry]:
+        """Return a payment's entries, oldest first."""
+
+    def carries(self) -> Mapping[str, Carry]:
+        """Return the remainder of every key."""

@@ -1,0 +1,170 @@
+"""A journal in this process's memory: for tests, and for looking at what a journal does."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from worker.journal.books import Standing
+from worker.journal.changes import Changes, sort_endings
+from worker.journal.decide import Known
+from worker.journal.entries import Entry, Happening
+from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.times import milliseconds
+from worker.money import Carry
+
+
+@dataclass(slots=True)
+class Payment:
+    """A payment's row: the intent in force, what is known, and since when."""
+
+    intent: Intent
+    known: Known
+    created: int
+    changed: int
+    code: str | None = None
+    duplicates: int = 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What several journals share, as workers share a file."""
+
+    payments: dict[str, Payment] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    carries: dict[str, Carry] = field(default_factory=dict)
+
+    def enter(self, *values: Any) -> None:
+        """Append an entry with the next number."""
+        self.entries.append(Entry(len(self.entries) + 1, *values))
+
+
+@dataclass(slots=True)
+class MemoryJournal:
+    """One worker's way to a memory; ``owner`` is that worker's own name."""
+
+    owner: str
+    lease_seconds: float = 60.0
+    memory: Memory = field(default_factory=Memory)
+
+    async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        changes = self._changes(intents, now)
+        changes.claim(intents)
+        return self._apply(changes)
+
+    async def amend(self, amendments: Sequence[Amendment], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        changes = self._changes([amendment.intent for amendment in amendments], now)
+        changes.amend(amendments)
+        return self._apply(changes)
+
+    async def record(self, endings: Sequence[Ending], now: datetime) -> None:
+        """See ``Journal``."""
+        at = milliseconds(now)
+        known = self._known([ending.payment_id for ending in endings if ending.payment_id is not None])
+        ended, strays = sort_endings(endings, known, self.owner)
+        for ending in ended:
+            payment = self.memory.payments[ending.payment_id or ""]
+            self._close(payment, Happening(ending.state.value), at, ending.code)
+            payment.known = payment.known._replace(state=ending.state)
+            payment.code, payment.changed = ending.code, at
+        for ending in strays:
+            self.memory.enter(
+                Happening(ending.state.value), ending.payment_id, False, ending.attempt, ending.code,
+                ending.trace_id, self.owner, at, at,
+            )  # fmt: skip
+
+    async def close(self) -> None:
+        """See ``Journal``."""
+
+    def _known(self, payment_ids: Iterable[str]) -> dict[str, Known]:
+        payments = self.memory.payments
+        return {
+            payment_id: payments[payment_id].known for payment_id in payment_ids if payment_id in payments
+        }
+
+    def _changes(self, intents: Sequence[Intent], now: datetime) -> Changes:
+        at = milliseconds(now)
+        known = self._known(intent.payment_id for intent in intents)
+        return Changes(self.owner, at, at + int(self.lease_seconds * 1000), known, dict(self.memory.carries))
+
+    def _apply(self, changes: Changes) -> Sequence[Claim]:
+        payments, at = self.memory.payments, changes.now
+        self.memory.carries |= {key: changes.carries[key] for key in changes.carried}
+        for put in changes.inserts:
+            payments[put.intent.payment_id] = Payment(
+                put.intent, changes.known[put.intent.payment_id], at, at
+            )
+        for put in changes.replaces:
+            earlier = payments[put.intent.payment_id]
+            self._close(earlier, put.closes, at, put.code)
+            payments[put.intent.payment_id] = replace(
+                earlier, intent=put.intent, known=changes.known[put.intent.payment_id], changed=at, code=None
+            )
+        for takeover in changes.takeovers:
+            payment = payments[takeover.intent.payment_id]
+            self._close(payment, takeover.closes, at, None)
+            payment.known, payment.changed = changes.known[takeover.intent.payment_id], at
+            payment.intent = payment.intent._replace(trace_id=takeover.intent.trace_id)
+        for intent in changes.duplicates:
+            payment = payments[intent.payment_id]
+            payment.duplicates += 1
+            self.memory.enter(
+                Happening.DUPLICATE, intent.payment_id, True, intent.attempt, None, intent.trace_id,
+                self.owner, at, at, *_described(payment.intent),
+            )  # fmt: skip
+        return changes.answered(lambda payment_id: payments[payment_id].intent.body)
+
+    def _close(self, payment: Payment, happening: Happening | None, at: int, code: str | None) -> None:
+        """Write the entry that ends a claim, or nothing where the payment was in nobody's hands."""
+        if happening is not None:
+            intent, known = payment.intent, payment.known
+            self.memory.enter(
+                happening, intent.payment_id, True, known.attempt, code, intent.trace_id, known.owner,
+                payment.changed, at, *_described(intent),
+            )  # fmt: skip
+
+
+def _described(intent: Intent) -> tuple[Any, ...]:
+    return (
+        intent.currency, intent.scale, intent.gross, intent.net, intent.fees, intent.rule,
+        intent.rules_version, intent.candidate, intent.processor, intent.dispatch_id,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBooks:
+    """Reads a memory."""
+
+    memory: Memory
+
+    def find(self, name: str) -> Standing | None:
+        """See ``Books``."""
+        for payment in self.memory.payments.values():
+            if name in (payment.intent.payment_id, payment.intent.dispatch_id):
+                return _standing(payment)
+        for entry in self.memory.entries:
+            if entry.dispatch_id == name and entry.payment_id is not None:
+                return self.find(entry.payment_id)
+        return None
+
+    def history(self, payment_id: str) -> Sequence[Entry]:
+        """See ``Books``."""
+        return [entry for entry in self.memory.entries if entry.payment_id == payment_id]
+
+    def carries(self) -> Mapping[str, Carry]:
+        """See ``Books``."""
+        return dict(self.memory.carries)
+
+
+def _standing(payment: Payment) -> Standing:
+    intent, known = payment.intent, payment.known
+    return Standing(
+        known.payment_id, known.fingerprint.hex(), known.state, known.attempt, known.redrives, known.pinned,
+        known.owner, known.lease_until, intent.currency, intent.scale, intent.gross, intent.net, intent.fees,
+        known.rule, known.rules_version, known.candidate, known.processor, known.exchange, known.routing_key,
+        known.dispatch_id, known.priority, intent.body, payment.code, intent.trace_id,
+        None if known.charged is None else known.charged.trail, payment.created, payment.changed,
+        payment.duplicates,
+    )  # fmt: skip
