@@ -59,12 +59,13 @@ _MAX_ATTEMPT: Final = 1000
 class Arrival(NamedTuple):
     """What the headers say of a payment's past. On its first delivery there is none.
 
-    ``pinned`` means that an earlier dispatch may have reached the route's first candidate unseen, so that no
-    other processor may have this payment. Where the producer's exchange and routing key are None, they are
-    the delivery's own.
+    ``pinned`` means that an earlier dispatch may have reached a processor unseen, so that no other one may
+    have this payment: ``pinned_to``, or where nobody knows which, the route's first candidate. Where the
+    producer's exchange and routing key are None, they are the delivery's own.
     """
 
     pinned: bool
+    pinned_to: str | None = None
     message_id: str | None = None
     expiration: str | None = None
     attempt: int = 1
@@ -82,7 +83,9 @@ def read_arrival(delivery: Delivery, properties: Properties, returns: str) -> Ar
     """
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers or delivery.exchange != returns:
-        return Arrival(delivery.redelivered, properties.message_id, properties.expiration)
+        return Arrival(
+            delivery.redelivered, message_id=properties.message_id, expiration=properties.expiration
+        )
     attempt = headers[names.ATTEMPT]
     valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT
     return Arrival(
@@ -93,7 +96,8 @@ def read_arrival(delivery: Delivery, properties: Properties, returns: str) -> Ar
         routing_key=_text(headers.get(names.ROUTING_KEY)),
         message_id=_text(headers.get(names.MESSAGE_ID)),
         expiration=_text(headers.get(names.EXPIRATION)),
-        pinned=delivery.redelivered or headers.get(names.PINNED) is True,
+        pinned=delivery.redelivered or bool(headers.get(names.PINNED)),
+        pinned_to=_text(headers.get(names.PINNED)),
     )
 
 
@@ -162,7 +166,7 @@ class Envelopes:
         own[names.ATTEMPT] = arrival.attempt + 1
         own[names.TRACEPARENT] = traceparent
         if arrival.pinned:
-            own[names.PINNED] = True
+            own[names.PINNED] = arrival.pinned_to or True
         return self._copy(letter, exchange, self.return_to, own)
 
     def dead_letter(

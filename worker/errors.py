@@ -212,6 +212,12 @@ class PluginFailed(PermanentError):
     code = "plugin_failed"
 
 
+class OutcomeUnknown(PermanentError):
+    """An earlier publish to a processor may have arrived, and the rules no longer name that processor."""
+
+    code = "outcome_unknown"
+
+
 class RetriesExhausted(PermanentError):
     """Every attempt ended in a transient failure; the dead letter lists each attempt's code."""
 
@@ -243,6 +249,12 @@ class PublishRefused(TransientError):
     """The broker refused the publish: a queue is full or could not store it."""
 
     code = "publish_refused"
+
+
+class CircuitOpen(TransientError):
+    """Every candidate's circuit breaker is open: they have failed too often to be tried now."""
+
+    code = "circuit_open"
 
 
 class BrokerUnavailable(TransientError):

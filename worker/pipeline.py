@@ -11,30 +11,21 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
-from schemas.dead_letter import Attempt
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.envelope import Envelopes, rfc3339
-from worker.errors import (
-    BrokerUnavailable,
-    RetriesExhausted,
-    StepOverran,
-    TransientError,
-)
+from worker.errors import BrokerUnavailable, StepOverran, TransientError
 from worker.intake import Intake
-from worker.outcome import Released
+from worker.next_step import NextSteps
+from worker.outcome import Dispatched, Released
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
-from worker.retry import RetryPolicies
 from worker.sending import Sending, outcome_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import FIRST_CANDIDATE, Step, ToAsk, ToDead, ToDelay, ToProcessor, Work
-
-HELD_BACK_SECONDS: Final = (0.5, 15.0)
-"""Shortest and longest wait before a delay or dead-letter queue that refused is tried again."""
+from worker.work import FIRST_CANDIDATE, ToAsk, ToProcessor, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +39,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Moves the deliveries of one lane. ``now`` and ``clock`` (monotonic seconds) are passed in."""
+    """Moves the deliveries of one lane; ``steps`` decides what comes next for each."""
 
     lane: Lane
     planner: Planner
     envelopes: Envelopes
-    policies: RetryPolicies
+    steps: NextSteps
     tracer: Tracer
     log: Log
     reporter: Reporter
     limits: Limits
     now: Callable[[], datetime]
-    clock: Callable[[], float]
     delay_exchange: Callable[[float], str]
     queue: str
     returns: str
@@ -168,7 +158,7 @@ class Pipeline:
                 trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
             )  # fmt: skip
             if isinstance(error, StepOverran):  # it has had its time: not again at once
-                work.step = self._after_last_try(work)
+                work.step = self.steps.after_last_try(work)
         except asyncio.CancelledError:
             if self._over.is_set():
                 self.reporter.finish(work, Released("the session ended while a plugin was asked"))
@@ -181,6 +171,9 @@ class Pipeline:
     async def _advance(self, works: list[Work]) -> None:
         """Send each payment's next step until every one is settled, waits for a retry, or is released."""
         waiting: list[Work] = []
+        for work in works:
+            if work.step is FIRST_CANDIDATE:
+                work.step = self.steps.begin(work)
         while works:
             now = self.now()
             confirmations = await self.lane.send([self._sending.outgoing(work, now) for work in works])
@@ -189,11 +182,13 @@ class Pipeline:
             for work, confirmation in zip(works, confirmations, strict=True):
                 match confirmation:
                     case Confirmed():
-                        self.reporter.finish(work, outcome_of(work))
+                        outcome = outcome_of(work)
+                        if isinstance(outcome, Dispatched):
+                            self.steps.breakers.of(outcome.processor).succeeded()
+                        self.reporter.finish(work, outcome)
                         done.append(work.delivery.tag)
                     case Refused():
-                        work.trace.sent(confirmation.code)
-                        (again if self._next_candidate(work, confirmation) else waiting).append(work)
+                        (again if self._goes_on(work, confirmation) else waiting).append(work)
                     case Unknown():
                         self.reporter.finish(work, Released(confirmation.reason))
                     case _:
@@ -203,28 +198,21 @@ class Pipeline:
         if waiting:
             self._start(self._retry(waiting), frees_slot=False)
 
-    def _next_candidate(self, work: Work, refusal: Refused) -> bool:
-        """Move on after a definite refusal; True when there is something to send at once."""
-        step = work.step
-        if not isinstance(step, ToProcessor):
-            return False
-        candidates = work.planned().candidates
-        processor = candidates[step.candidate].name
-        work.failure = work.attempt(rfc3339(self.now()), refusal.code, processor)
-        self.log.debug(
-            "publish refused", processor=processor, code=refusal.code, reason=refusal.reason,
-            payment_id=work.payment_id, trace_id=work.trace.trace_id, attempt=work.arrival.attempt,
-            tries=work.tries,
+    def _goes_on(self, work: Work, refusal: Refused) -> bool:
+        """Choose the step after a definite refusal; True when there is something to send at once."""
+        work.trace.sent(refusal.code)
+        held_back = not isinstance(work.step, ToProcessor)
+        say = self.log.warning if held_back and work.tries <= 1 else self.log.debug
+        say(
+            "held back" if held_back else "publish refused", code=refusal.code, reason=refusal.reason,
+            payment_id=work.payment_id, processor=work.dispatch and work.dispatch.processor,
+            trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
         )  # fmt: skip
-        if not work.arrival.pinned and step.candidate + 1 < len(candidates):
-            work.step = ToProcessor(step.candidate + 1)
-            return True
-        work.step = FIRST_CANDIDATE
-        return False
+        return self.steps.after_refusal(work, refusal)
 
     async def _retry(self, works: list[Work]) -> None:
         """Wait as the policy says, then try again, or take the step after the last in-process try."""
-        seconds = max(self._wait(work) for work in works)
+        seconds = max(self.steps.wait(work) for work in works)
         try:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
@@ -237,36 +225,3 @@ class Pipeline:
         else:
             for work in works:
                 self.reporter.finish(work, Released("the session ended before the next try"))
-
-    def _wait(self, work: Work) -> float:
-        """Return how many seconds to wait for this payment's next step, choosing that step."""
-        now = self.clock()
-        if work.refused_since is None:
-            work.refused_since = now
-        if isinstance(work.step, ToDelay | ToDead):
-            # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
-            shortest, longest = HELD_BACK_SECONDS
-            work.tries += 1
-            return min(longest, shortest * 2.0 ** min(work.tries, 10))
-        policy = self.policies.of(self._failure(work).code)
-        wait = policy.wait_in_process(work.tries, now - work.refused_since)
-        work.tries += 1
-        if wait is not None:
-            return wait
-        work.tries = 0
-        work.step = self._after_last_try(work)
-        return 0.0
-
-    def _after_last_try(self, work: Work) -> Step:
-        """Return the delay after a failed attempt, or the dead letter after the last one."""
-        failure = self._failure(work)
-        delay = self.policies.of(failure.code).delay_after(work.arrival.attempt)
-        if delay is not None:
-            return ToDelay(delay, failure)
-        attempts = (*work.arrival.attempts, failure)
-        codes = ", ".join(attempt.code for attempt in attempts)
-        return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
-
-    def _failure(self, work: Work) -> Attempt:
-        """Return how the current attempt failed last."""
-        return work.failure or work.attempt(rfc3339(self.now()), TransientError.code)

@@ -22,8 +22,10 @@ from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
+from worker.breaker import Breakers, State
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable
+from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
@@ -82,12 +84,15 @@ class Worker:
     log: Log = field(default_factory=get_log)
     counts: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    breakers: Breakers = field(init=False)
     _plugins: Caller = field(init=False)
     _pipeline: Pipeline | None = None
     _name: str = field(default_factory=lambda: f"payment-worker {os.getpid()}")
 
     def __post_init__(self) -> None:
         self._plugins = Caller(self.log)
+        self.breakers = Breakers(self._report_breaker)
+        self.breakers.use(self.table.processors.values())
 
     async def run(self) -> None:
         """Run sessions until ``stop`` is set.
@@ -120,6 +125,7 @@ class Worker:
         """
         await prepare_topology(self.settings, table)
         self.table = table
+        self.breakers.use(table.processors.values())
         if self._pipeline is not None:
             self._pipeline.use(Planner(table))
 
@@ -137,6 +143,10 @@ class Worker:
 
     def _report_connect_failure(self, error: BaseException, wait_seconds: float) -> None:
         self.log.warning("no session", reason=str(error), retry_in_seconds=round(wait_seconds, 2))
+
+    def _report_breaker(self, processor: str, state: State) -> None:
+        say = self.log.info if state is State.CLOSED else self.log.warning
+        say("circuit breaker", processor=processor, state=state.value)
 
     async def _run_session(self, lane: Lane) -> None:
         self._pipeline = self._make_pipeline(lane)
@@ -181,18 +191,21 @@ class Worker:
 
     def _make_pipeline(self, lane: Lane) -> Pipeline:
         settings, names = self.settings, Names(self.settings.prefix)
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
         identity, numbers = secrets.token_hex(8), itertools.count(1)
         return Pipeline(
             lane=lane,
             planner=Planner(self.table),
             envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
-            policies=policies_of(settings),
+            steps=NextSteps(policies_of(settings), self.breakers, now, time.monotonic),
             tracer=self.tracer,
             log=self.log,
             reporter=Reporter(self.counts, self.log, settings.log_level == "debug"),
             limits=Limits(settings.max_batch, settings.max_message_bytes),
-            now=lambda: datetime.now(UTC),
-            clock=time.monotonic,
+            now=now,
             delay_exchange=names.delay,
             queue=names.incoming,
             returns=names.returns,

@@ -135,9 +135,9 @@ class Settings(BaseSettings):
         if in_process + self.confirm_timeout >= self.consumer_timeout:
             raise ValueError(
                 f"a payment may be held for {in_process:g} s of tries in process (retry_in_process,"
-                f" in_process of retry_policies) and {self.confirm_timeout:g} s of confirm_timeout; that is not"
-                f" less than consumer_timeout, {self.consumer_timeout:g} s, after which the broker takes back"
-                " what is not acknowledged: shorten the former, or raise the latter here and on the broker"
+                f" in_process of retry_policies) and {self.confirm_timeout:g} s of confirm_timeout; that is"
+                f" not less than consumer_timeout, {self.consumer_timeout:g} s, after which the broker takes"
+                " back what is not acknowledged: shorten the former, or raise the latter here and there"
             )
         return self
 

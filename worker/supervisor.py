@@ -61,7 +61,9 @@ async def _work(settings: Settings, loaded: LoadedRules, plugins: Registry) -> i
     parent = multiprocessing.parent_process()
     if parent is not None:
         loop.add_reader(parent.sentinel, worker.stop.set)  # the supervisor is gone: finish and go too
-    end_metrics = export_counts(otel_exporter("metrics"), worker.counts, watch.results)
+    end_metrics = export_counts(
+        otel_exporter("metrics"), worker.counts, watch.results, lambda: worker.breakers.states
+    )
     watching = asyncio.create_task(watch.run())
     try:
         await worker.run()

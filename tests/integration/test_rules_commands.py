@@ -115,6 +115,7 @@ def test_explain_tells_the_way(tmp_path):
     assert "country is one of CU, IR, KP, SY" in done.stdout
     assert "Goes to borealis" not in done.stdout
     assert "Goes to aurora" in done.stdout
+    assert "passes one over while its circuit breaker is open" in done.stdout
     assert "Gross 12.34" in done.stdout
     assert "processing: 0.60786 -> 0.61 EUR (half_even, remainder -0.00214)" in done.stdout
 

@@ -193,7 +193,11 @@ async def test_command_exports_what_it_did_before_it_ends(
         await stage.dispatched()
         assert worker.terminate()[0] == 0
     assert len(collector.spans) == 2
-    assert collector.points == {("payment_worker.payments", "dispatched"): 1}
+    assert collector.points == {
+        ("payment_worker.payments", "dispatched"): 1,
+        ("payment_worker.breakers", "alpha", "closed"): 1,
+        ("payment_worker.breakers", "beta", "closed"): 1,
+    }
 
 
 async def test_service_name_is_the_standard_variables_to_choose(

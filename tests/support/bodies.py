@@ -7,8 +7,8 @@ from typing import Any
 RULES = """\
 version: 1
 processors:
-  alpha: {{exchange: "{prefix}.proc.alpha"}}
-  beta: {{exchange: "{prefix}.proc.beta"}}
+  alpha: {{exchange: "{prefix}.proc.alpha", health: {{minimum_payments: 1000}}}}
+  beta: {{exchange: "{prefix}.proc.beta", health: {{minimum_payments: 1000}}}}
 fees:
   standard:
     components:
@@ -30,12 +30,15 @@ rules:
 default:
   reject: {{code: no_route, reason: no rule covers this payment}}
 """
-"""Cards go to alpha alone, wallets to alpha or else beta, vouchers to alpha without fees; others nowhere."""
+"""Cards go to alpha alone, wallets to alpha or else beta, vouchers to alpha without fees; others nowhere.
+
+Breakers open only after many failures, so that tests meet them where they mean to.
+"""
 
 
-def write_rules(path: Path, prefix: str) -> Path:
+def write_rules(path: Path, prefix: str, text: str = RULES) -> Path:
     """Write the rule file with exchanges that no other test has."""
-    path.write_text(RULES.format(prefix=prefix))
+    path.write_text(text.format(prefix=prefix))
     return path
 
 

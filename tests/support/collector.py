@@ -32,8 +32,8 @@ class Collector:
 
     endpoint: str
     spans: list[Spanned] = field(default_factory=list)
-    points: dict[tuple[str, str], int] = field(default_factory=dict)
-    """The last value of each sum, by its name and its one attribute's value."""
+    points: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """The last value of each sum and gauge, by its name and its attributes' values."""
     paths: set[str] = field(default_factory=set)
 
     def named(self, name: str) -> list[Spanned]:
@@ -74,13 +74,14 @@ def collecting() -> Iterator[Collector]:
             thread.join()
 
 
-def _points(body: bytes) -> Iterator[tuple[tuple[str, str], int]]:
+def _points(body: bytes) -> Iterator[tuple[tuple[str, ...], int]]:
     request = ExportMetricsServiceRequest.FromString(body)
     for resource in request.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                for point in metric.sum.data_points:
-                    yield (metric.name, point.attributes[0].value.string_value), point.as_int
+                for point in (*metric.sum.data_points, *metric.gauge.data_points):
+                    values = (attribute.value.string_value for attribute in point.attributes)
+                    yield (metric.name, *values), point.as_int
 
 
 def _spans(body: bytes) -> Iterator[Spanned]:

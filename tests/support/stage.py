@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from pamqp import commands
 
 from schemas.dead_letter import Attempt, DeadLetterHeaders
-from tests.support.bodies import write_rules
+from tests.support.bodies import RULES, write_rules
 from worker.amqp.connection import underlay
 from worker.amqp.topology import Names
 from worker.routing import RuleTable
@@ -188,9 +188,11 @@ def _received(message: DeliveredMessage) -> Received:
 
 
 @asynccontextmanager
-async def open_stage(url: str, prefix: str, folder: Path, **settings: Any) -> AsyncIterator[Stage]:
+async def open_stage(
+    url: str, prefix: str, folder: Path, document: str = RULES, **settings: Any
+) -> AsyncIterator[Stage]:
     """Set the stage: rules written, topology declared, a producer connected; its queues go at the end."""
-    rules = write_rules(folder / "rules.yaml", prefix)
+    rules = write_rules(folder / "rules.yaml", prefix, document)
     made = Settings(
         **{
             "amqp_url": url,

@@ -15,8 +15,10 @@ from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
 from tests.support.payments import NOW, body, rule_table
 from worker.amqp.lane import Properties
 from worker.amqp.wire import Timestamp
+from worker.breaker import Breakers
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation
+from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.report import Reporter
@@ -39,6 +41,7 @@ class Stage:
         for queue in self.broker.bindings.values():
             self.broker.queues[str(queue)] = deque()
         self.policies = RetryPolicies(RetryPolicy(in_process_seconds, steps))
+        self.breakers = Breakers(lambda *_: None)
         self.planner: Any = Planner(rule_table())
         self.ids = itertools.count(1)
         self.lane = MemoryLane(self.broker, "in", prefetch=50)
@@ -50,13 +53,12 @@ class Stage:
             lane=self.lane,
             planner=self.planner,
             envelopes=Envelopes(lambda: f"m-{next(self.ids)}", "dead", "in"),
-            policies=self.policies,
+            steps=NextSteps(self.policies, self.breakers, lambda: NOW, asyncio.get_running_loop().time),
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=True),
             limits=Limits(max_batch=10, max_message_bytes=10_000),
             now=lambda: NOW,
-            clock=asyncio.get_running_loop().time,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             queue="in",
             returns="payments.return",
@@ -196,13 +198,96 @@ async def test_a_redelivered_payment_stays_with_its_first_candidate() -> None:
     await stage.drain(1)
     assert not stage.queue("beta")
     (delayed,) = stage.queue("delay.1")
-    assert delayed.properties.headers[headers.PINNED] is True
+    assert delayed.properties.headers[headers.PINNED] == "alpha"
 
     back = Stage()
     back.broker.bindings["alpha"] = None
     back.come_back(delayed)
     await back.drain(1)
     assert not back.queue("beta")
+
+
+def routed_by(*processors: str) -> Planner:
+    """Rules that send every payment to the first of these, the others being its fallbacks."""
+    route = {"to": processors[0], "fallback": list(processors[1:])}
+    named = {name: {"exchange": name} for name in ("alpha", "beta")}
+    return Planner(rule_table({"version": 1, "processors": named, "default": route}))
+
+
+async def test_a_pinned_payment_stays_with_its_processor_when_the_rules_change() -> None:
+    """Other rules name the processor second now; it still is the one that may have the payment."""
+    stage = Stage()
+    stage.planner = routed_by("beta", "alpha")
+    stage.pipeline = stage.make()
+    stage.come_back(Stored(body(), Properties(headers={headers.ATTEMPT: 2, headers.PINNED: "alpha"}), "", ""))
+    await stage.drain(1)
+    assert len(stage.queue("alpha")) == 1
+    assert not stage.queue("beta")
+
+
+async def test_a_pinned_payment_whose_processor_left_the_route_is_for_a_person() -> None:
+    """Nobody else may have it, and nobody can say whether that processor has."""
+    stage = Stage()
+    stage.planner = routed_by("beta")
+    stage.pipeline = stage.make()
+    stage.come_back(Stored(body(), Properties(headers={headers.ATTEMPT: 2, headers.PINNED: "alpha"}), "", ""))
+    await stage.drain(1)
+    assert not stage.queue("beta")
+    (dead,) = stage.queue("dead")
+    assert dead.properties.headers[headers.ERROR_CODE] == "outcome_unknown"
+    assert "publish to alpha may have arrived" in dead.properties.headers[headers.ERROR_MESSAGE]
+
+
+def break_off(stage: Stage, *processors: str) -> None:
+    """Let the processors fail until their breakers open."""
+    for processor in processors:
+        for _ in range(20):
+            stage.breakers.of(processor).failed(asyncio.get_running_loop().time())
+        assert stage.breakers.states[processor] == "open"
+
+
+async def test_an_open_breaker_gives_the_payment_to_the_next_candidate() -> None:
+    """Without a try: the first candidate's exchange sees no publish."""
+    stage = Stage()
+    break_off(stage, "alpha")
+    stage.put(body())
+    await stage.drain(1)
+    assert [sent.exchange for sent in stage.lane.sent] == ["beta"]
+    assert orjson.loads(stage.queue("beta")[0].body)["attempt"] == 2
+
+
+async def test_an_open_breaker_does_not_move_a_payment_whose_outcome_is_unknown() -> None:
+    """It goes to the processor that may have it, breaker or not."""
+    stage = Stage()
+    break_off(stage, "alpha")
+    stage.put(body(), redelivered=True)
+    await stage.drain(1)
+    assert [sent.exchange for sent in stage.lane.sent] == ["alpha"]
+
+
+async def test_payments_are_delayed_while_every_breaker_is_open() -> None:
+    """No processor sees a publish, and the payment is neither dead-lettered nor held in process."""
+    stage = Stage(in_process_seconds=SOON)
+    break_off(stage, "alpha", "beta")
+    stage.put(body())
+    await stage.drain(1)
+    (delayed,) = stage.queue("delay.1")
+    (attempt,) = orjson.loads(delayed.properties.headers[headers.ATTEMPTS])
+    assert (attempt["code"], attempt["processor"]) == ("circuit_open", "alpha")
+    assert [sent.exchange for sent in stage.lane.sent] == ["delay.1"]
+
+
+async def test_refusals_open_the_breaker_and_confirms_keep_it_closed() -> None:
+    """After enough refusals the processor is left alone; the one that confirms is not."""
+    stage = Stage()
+    stage.broker.bindings["alpha"] = None
+    for number in range(60):
+        stage.put(body(payment_id=f"p{number}"))
+    await stage.drain(60)
+    tries = Counter(sent.exchange for sent in stage.lane.sent)
+    assert 20 <= tries["alpha"] < 60
+    assert tries["beta"] == 60
+    assert stage.breakers.states == {"alpha": "open", "beta": "closed"}
 
 
 async def test_refused_everywhere_is_tried_again_in_process() -> None:
@@ -299,7 +384,7 @@ async def test_an_unknown_outcome_releases_the_payment() -> None:
 
 async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays unsettled and is tried again with growing waits until the queue takes it."""
-    monkeypatch.setattr("worker.pipeline.HELD_BACK_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr("worker.next_step.HELD_BACK_SECONDS", (0.01, 0.05))
     stage = Stage()
     stage.broker.full.add("dead")
     stage.put(b"broken")

@@ -246,6 +246,8 @@ def _outcome_lines(found: "Explanation") -> list[str]:
             way = ", then ".join(names)
             if (refusal := found.refusal) is None:
                 lines.append(f"Goes to {way}.")
+                if len(names) > 1:
+                    lines.append("[dim]The worker passes one over while its circuit breaker is open.[/]")
             else:
                 ends = "Tried again later" if refusal.retried else "Dead-lettered"
                 lines.append(f"[red]{ends} as [bold]{refusal.code}[/]:[/] {escape(refusal.reason)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from schemas.rules import Health, ProcessorSpec
 from worker.money import FeeMode
@@ -81,6 +82,9 @@ def build_processor(
 ) -> Processor:
     """Return the processor that a document describes; problems are collected in ``names``."""
     here: Path = ("processors", name)
+    if spec.health is not None and not 0 < Fraction(spec.health.failure_percent) <= 100:
+        message = f"failure_percent is {spec.health.failure_percent}; expected more than 0 and at most 100"
+        names.problems.add((*here, "health", "failure_percent"), message)
     for code in spec.exponents:
         names.check_value("currency", code, (*here, "exponents", code))
     return Processor(

@@ -4,7 +4,7 @@ The worker counts in plain integers. The SDK reads them when it exports, by obse
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -17,11 +17,13 @@ from opentelemetry.sdk.metrics.export import (
 from worker.telemetry.resource import make_resource
 
 
-def export_counts(exporter: str, payments: Counter[str], reloads: Counter[str]) -> Callable[[], None]:
-    """Export payments by outcome and rule reloads by result; return what flushes and ends it.
+def export_counts(
+    exporter: str, payments: Counter[str], reloads: Counter[str], breakers: Callable[[], Mapping[str, str]]
+) -> Callable[[], None]:
+    """Export payments by outcome, rule reloads by result, and the state of each processor's breaker.
 
-    ``exporter`` is ``none``, ``otlp`` or ``console``. Endpoint and interval are the SDK's to read from the
-    standard ``OTEL_*`` variables.
+    Returns what flushes and ends it. ``breakers`` gives the states by processor. ``exporter`` is ``none``,
+    ``otlp`` or ``console``; endpoint and interval are the SDK's to read from the ``OTEL_*`` variables.
     """
     if exporter == "none":
         return lambda: None
@@ -36,6 +38,12 @@ def export_counts(exporter: str, payments: Counter[str], reloads: Counter[str]) 
     )
     meter.create_observable_counter(
         "payment_worker.rules.reloads", [_observe(reloads, "result")], "{reload}", "Reloads of the rule files"
+    )
+    meter.create_observable_gauge(
+        "payment_worker.breakers",
+        [lambda _: [Observation(1, {"processor": name, "state": s}) for name, s in breakers().items()]],
+        "{breaker}",
+        "Circuit breakers of processors, 1 for the state that each is in",
     )
     return provider.shutdown
 

@@ -17,8 +17,10 @@ from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
 from tests.support.payments import NOW, RULES, body
 from tests.support.plugins import AnyPlugin
 from worker.amqp.lane import Properties
+from worker.breaker import Breakers
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation, StepOverran, StepUnavailable
+from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
@@ -67,13 +69,17 @@ class Stage:
             lane=self.lane,
             planner=made,
             envelopes=Envelopes(lambda: f"m-{next(ids)}", "dead", "in"),
-            policies=RetryPolicies(RetryPolicy(in_process_seconds, (1.0, 5.0))),
+            steps=NextSteps(
+                RetryPolicies(RetryPolicy(in_process_seconds, (1.0, 5.0))),
+                Breakers(lambda *_: None),
+                lambda: self.now,
+                asyncio.get_running_loop().time,
+            ),
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=False),
             limits=Limits(max_batch=10, max_message_bytes=10_000),
             now=lambda: self.now,
-            clock=asyncio.get_running_loop().time,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             queue="in",
             returns="payments.return",

@@ -226,6 +226,10 @@ def test_a_broken_processor_is_not_also_unknown(write):
         ("version: 1\nrules: [3]\ndefault: {hold: x}", "expected a mapping, found 3"),
         ("version: 1\nrules: [{when: {}, route: {hold: x}}]\ndefault: {hold: x}", "`name` is missing"),
         ("version: 1\ngroups: {a: [$b], b: [$a]}\ndefault: {hold: x}", "group a contains itself"),
+        (
+            "version: 1\nprocessors: {a: {health: {failure_percent: '0'}}}\ndefault: {hold: x}",
+            "failure_percent is 0; expected more than 0 and at most 100",
+        ),
         ("version: 1\nunits: {EUR: {exponent: 2}}\ndefault: {hold: x}", "the code is taken"),
         (
             "version: 1\nfees: {none: {components: [{name: a, percent: '1'}]}}\ndefault: {hold: x}",

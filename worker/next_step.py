@@ -1,0 +1,108 @@
+"""What comes next for a payment: which candidate, another try, a delay, or the dead letters. Decides only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas.dead_letter import Attempt
+from worker.amqp.lane import Refused
+from worker.breaker import Breakers
+from worker.envelope import rfc3339
+from worker.errors import CircuitOpen, OutcomeUnknown, RetriesExhausted, TransientError
+from worker.retry import RetryPolicies
+from worker.work import FIRST_CANDIDATE, Step, ToDead, ToDelay, ToProcessor, Work
+
+HELD_BACK_SECONDS: Final = (0.5, 15.0)
+"""Shortest and longest wait before a delay or dead-letter queue that refused is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextSteps:
+    """Decides by retry policies and circuit breakers. ``clock`` gives monotonic seconds."""
+
+    policies: RetryPolicies
+    breakers: Breakers
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+
+    def begin(self, work: Work) -> Step:
+        """Return the first step of a payment that is planned.
+
+        An open breaker makes a candidate be passed over. A payment that an earlier publish may have brought
+        somewhere goes there again, whatever the breakers say; where the rules no longer lead there, a person
+        has to look at it.
+        """
+        step = self._candidate_behind(-1, work)
+        if step is not None:
+            return step
+        pinned_to = work.arrival.pinned_to
+        if pinned_to is not None:
+            error = OutcomeUnknown(
+                f"an earlier publish to {pinned_to} may have arrived there, and the rules now in force do not"
+                f" name it; ask {pinned_to} for this payment before it is sent anywhere"
+            )
+            return ToDead(error, (*work.arrival.attempts, self._attempt(work, error.code, pinned_to)))
+        work.failure = work.failure or self._attempt(
+            work, CircuitOpen.code, work.planned().candidates[0].name
+        )
+        return self.after_last_try(work)
+
+    def after_refusal(self, work: Work, refusal: Refused) -> bool:
+        """Choose the step after a definite refusal; True when it can be sent at once."""
+        step = work.step
+        if not isinstance(step, ToProcessor):
+            return False
+        processor = work.planned().candidates[step.candidate].name
+        self.breakers.of(processor).failed(self.clock())
+        work.failure = self._attempt(work, refusal.code, processor)
+        next_one = self._candidate_behind(step.candidate, work)
+        work.step = next_one or FIRST_CANDIDATE
+        return next_one is not None
+
+    def wait(self, work: Work) -> float:
+        """Return how many seconds to wait for this payment's next step, choosing that step."""
+        if isinstance(work.step, ToDelay | ToDead):
+            # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
+            shortest, longest = HELD_BACK_SECONDS
+            work.tries += 1
+            return min(longest, shortest * 2.0 ** min(work.tries, 10))
+        now = self.clock()
+        if work.refused_since is None:
+            work.refused_since = now
+        policy = self.policies.of(self._failure(work).code)
+        wait = policy.wait_in_process(work.tries, now - work.refused_since)
+        work.tries += 1
+        if wait is not None:
+            return wait
+        work.tries = 0
+        work.step = self.after_last_try(work)
+        return 0.0
+
+    def after_last_try(self, work: Work) -> Step:
+        """Return the delay after a failed attempt, or the dead letter after the last one."""
+        failure = self._failure(work)
+        delay = self.policies.of(failure.code).delay_after(work.arrival.attempt)
+        if delay is not None:
+            return ToDelay(delay, failure)
+        attempts = (*work.arrival.attempts, failure)
+        codes = ", ".join(attempt.code for attempt in attempts)
+        return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
+
+    def _candidate_behind(self, index: int, work: Work) -> ToProcessor | None:
+        """Return the dispatch to the next candidate that may have the payment, None where there is none."""
+        candidates, arrival = work.planned().candidates, work.arrival
+        if arrival.pinned and arrival.pinned_to is None:
+            work.arrival = arrival = arrival._replace(pinned_to=candidates[0].name)
+        for place in range(index + 1, len(candidates)):
+            name = candidates[place].name
+            if name == arrival.pinned_to if arrival.pinned else self.breakers.of(name).allows(self.clock()):
+                return FIRST_CANDIDATE if place == 0 else ToProcessor(place)
+        return None
+
+    def _failure(self, work: Work) -> Attempt:
+        """Return how the current attempt failed last."""
+        return work.failure or self._attempt(work, TransientError.code)
+
+    def _attempt(self, work: Work, code: str, processor: str | None = None) -> Attempt:
+        return work.attempt(rfc3339(self.now()), code, processor)
