@@ -35,10 +35,15 @@ _VALIDATE = Payment.__pydantic_validator__.validate_python
 
 
 class Decoded(NamedTuple):
-    """A payment with the members of its JSON object as they were written, without the outer braces."""
+    """A payment as a model and as JSON.
+
+    ``members`` are its object's members as they were written, without the outer braces. ``canonical`` is the
+    same JSON value in one form for all: compact, its keys sorted.
+    """
 
     payment: Payment
     members: bytes
+    canonical: bytes = b""
 
 
 def decode(body: bytes, content_type: str | None, content_encoding: str | None, max_bytes: int) -> Decoded:
@@ -56,7 +61,8 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
     if content_type != "application/json" or content_encoding:
         _check_content(content_type, content_encoding)
     document = _parse(body)
-    if b"\\" in body or body.count(b'"') != orjson.dumps(document).count(b'"'):
+    canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    if b"\\" in body or body.count(b'"') != canonical.count(b'"'):
         _check_duplicates(body)
     try:
         payment = _VALIDATE(document)
@@ -67,7 +73,7 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
         raise InvalidPayment(
             f"the dispatch needs these names for itself, so a payment may not have them: {names}"
         )
-    return Decoded(payment, body.strip()[1:-1])
+    return Decoded(payment, body.strip()[1:-1], canonical)
 
 
 def payment_id_hint(body: bytes) -> str | None:

@@ -12,8 +12,8 @@ from worker.money import REST, Amount, CompiledSchedule, Currency, Percent, Shar
 from worker.money.text import POWERS
 from worker.routing import AccountShare, Answers, PluginSchedule, Rates
 
-Charged: TypeAlias = tuple[str, int, int]
-"""Gross, fees and net as JSON members, then the net in units and its scale."""
+Charge: TypeAlias = tuple[str, int, int, int]
+"""Gross, fees and net as JSON members, then gross and net as integers, and the scale of both."""
 
 
 def charge(
@@ -22,7 +22,7 @@ def charge(
     currency: Currency,
     schedule: CompiledSchedule | PluginSchedule | None,
     answers: Answers,
-) -> Charged:
+) -> Charge:
     """Return what a payment is charged; ``amount`` is units and scale. Raises as the schedule does."""
     units, scale = amount
     exponent = currency.exponent
@@ -30,7 +30,7 @@ def charge(
         if scale < exponent:
             units, scale = units * POWERS[exponent - scale], exponent
         text = format_units(units, scale)
-        return _template((), currency.code) % (text, text), units, scale
+        return _template((), currency.code) % (text, text), units, units, scale
     names: tuple[str, ...]
     if isinstance(schedule, CompiledSchedule):
         gross, net, scale, fees = schedule.charge_units(units, scale)
@@ -39,7 +39,7 @@ def charge(
         gross, net, scale, names, fees = schedule.bill(payment, units, scale, answers)
     charged = [format_units(fee, exponent) for fee in fees]
     template = _template(names, currency.code)
-    return template % (format_units(gross, scale), *charged, format_units(net, scale)), net, scale
+    return template % (format_units(gross, scale), *charged, format_units(net, scale)), gross, net, scale
 
 
 @lru_cache(maxsize=4096)

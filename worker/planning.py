@@ -48,6 +48,15 @@ class Dispatch(NamedTuple):
     priority: int | None = None
 
 
+class Charged(NamedTuple):
+    """What is charged, as integers at ``scale``; the fees are what gross and net differ by."""
+
+    currency: str
+    scale: int
+    gross: int
+    net: int
+
+
 class Plan(NamedTuple):
     """Where a payment goes and what it costs."""
 
@@ -59,6 +68,7 @@ class Plan(NamedTuple):
     added: bytes
     """JSON members of the worker's own, those that every candidate gets."""
     members: bytes
+    charged: Charged
     priority: int | None = None
 
     def dispatch(self, candidate: int) -> Dispatch:
@@ -112,7 +122,7 @@ class Planner:
                 raise HeldForReview(f"rule {decision.rule} holds it for a person: {decision.reason}")
             case _:
                 assert_never(decision)
-        added, net, scale = charge(payment, (units, scale), currency, decision.fees, answers)
+        added, gross, net, scale = charge(payment, (units, scale), currency, decision.fees, answers)
         settings = decision.settings
         if settings is not NO_SETTINGS:
             members = self._settings(settings, payment, Amount(net, scale, currency), now, answers)
@@ -125,6 +135,7 @@ class Planner:
             f"{payment.type}.{currency.code.lower()}",
             (added + more if more else added).encode(),
             decoded.members,
+            Charged(currency.code, scale, gross, net),
             settings.priority,
         )
 
