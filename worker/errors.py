@@ -312,6 +312,12 @@ class InvalidRules(ConfigurationError):
     code = "invalid_rules"
 
 
+class PluginNotReady(InvalidRules):
+    """A plugin that the rules use has not come back from making itself ready."""
+
+    code = "plugin_not_ready"
+
+
 class UnknownPlugin(ConfigurationError):
     """The settings allow a plugin that no installed distribution offers."""
 

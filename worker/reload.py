@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from worker.errors import TransientError, WorkerError
+from worker.errors import InternalError, TransientError, WorkerError
+from worker.plugins.outcome import Failed
+from worker.plugins.threads import Threads
 from worker.routing import Catalogue, Problem, RuleTable
 from worker.routing.lint import Severity, lint
 from worker.routing.source import locate
@@ -35,7 +37,9 @@ class RulesWatch:
     log: Log | None = None
     catalogue: Catalogue = NO_PLUGINS
     results: Counter[str] = field(default_factory=Counter)
+    """Reloads by result: ``done``, or the code of what was wrong."""
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    _threads: Threads = field(default_factory=lambda: Threads("rules"))
 
     async def run(self) -> None:
         """Look for changes until cancelled."""
@@ -63,13 +67,13 @@ class RulesWatch:
         """
         before = self.loaded.table.version
         try:
-            loaded, warnings = await asyncio.to_thread(self._prepare)
+            loaded, warnings = await self._prepared()
             if loaded.table.version == before:
                 return True
             if self.apply is not None:
                 await self.apply(loaded.table)
         except WorkerError as error:
-            self.results["failed"] += 1
+            self.results[error.code] += 1
             if self.log is not None:
                 self.log.error(  # noqa: TRY400 - the text says it all
                     "rules not reloaded: the old ones stay",
@@ -79,7 +83,7 @@ class RulesWatch:
                 )
             return not isinstance(error, TransientError)
         except Exception:
-            self.results["failed"] += 1
+            self.results[InternalError.code] += 1
             if self.log is not None:
                 self.log.exception("rules not reloaded, by a bug of ours: the old ones stay", version=before)
             return True
@@ -91,6 +95,14 @@ class RulesWatch:
         if self.log is not None:
             self.log.info("rules reloaded", before=before, version=loaded.table.version)
         return True
+
+    async def _prepared(self) -> tuple[LoadedRules, list[str]]:
+        """Prepare in a thread that nobody waits for when the worker stops: plugins are made in it."""
+        outcome = await self._threads.call(self._prepare, (), None)
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        prepared: tuple[LoadedRules, list[str]] = outcome.value
+        return prepared
 
     def _prepare(self) -> tuple[LoadedRules, list[str]]:
         """Read, compile and lint the files as they are now; return what `rules check` would warn of, too."""

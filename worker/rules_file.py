@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
-from worker.errors import InvalidRules
+from worker.errors import InvalidRules, PluginNotReady
 from worker.routing import Catalogue, NoPlugins, RuleTable, check_and_compile, compile_rules
 from worker.routing.assertions import check_tests
 from worker.routing.merge import merge, overlay
@@ -30,6 +30,10 @@ class BrokenRules(InvalidRules):
     def __init__(self, message: str, found: tuple[Diagnostic, ...] = ()) -> None:
         super().__init__(message)
         self.found = found
+
+
+class WaitingRules(BrokenRules, PluginNotReady):
+    """``BrokenRules`` for which a plugin did not become ready in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class KeptRules:
     version: str
 
     def restore(self, catalogue: Catalogue = NO_PLUGINS) -> LoadedRules:
-        """Compile them again; raises ``InvalidRules`` only when they never were valid."""
+        """Compile them again; raises ``InvalidRules`` when a plugin of theirs cannot be made ready now."""
         document = RuleDocument.model_validate(plain(self.root))
         table = compile_rules(document, self.version, catalogue=catalogue)
         return LoadedRules(table, self.files, self.root)
@@ -121,7 +125,8 @@ def invalid(problems: Sequence[Diagnostic]) -> BrokenRules:
     files = {one.mark.file.name for one in ordered}
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
     where = f"in {len(files)} files" if len(files) > 1 else f"in {next(iter(files))}"
-    return BrokenRules("\n".join([*(str(one) for one in ordered), f"{count} {where}"]), tuple(ordered))
+    kind = WaitingRules if any(one.code == PluginNotReady.code for one in ordered) else BrokenRules
+    return kind("\n".join([*(str(one) for one in ordered), f"{count} {where}"]), tuple(ordered))
 
 
 def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTable | None:
@@ -131,7 +136,7 @@ def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTabl
     if document is not None:
         table, problems = check_and_compile(document, reading.version, broken=broken, catalogue=catalogue)
         found += [_renumbered(problem, kept) for problem in problems]
-    reading.problems += [Diagnostic(locate(root, problem), problem.message) for problem in found]
+    reading.problems += [Diagnostic(locate(root, one), one.message, one.code) for one in found]
     return table
 
 

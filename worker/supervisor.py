@@ -32,6 +32,7 @@ from worker.telemetry.logs import configure_logs, get_log
 from worker.telemetry.metrics import export_counts
 from worker.telemetry.tracing import make_tracer
 
+EXIT_NO_RULES: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_INVARIANT: Final = 3
 EXIT_CRASH_LOOP: Final = 4
@@ -112,9 +113,18 @@ def _child(settings: Settings, kept: KeptRules) -> None:
         loaded = load(settings.rules, settings.overlays, catalogue=plugins)
     except InvalidRules as error:
         get_log(pid=os.getpid()).error("rules not read: the last good ones are in force", reason=str(error))
-        loaded = kept.restore(plugins)
+        loaded = _restored(kept, plugins)
     _tune_collector()
     sys.exit(run_process(settings, loaded, plugins))
+
+
+def _restored(kept: KeptRules, plugins: Registry) -> LoadedRules:
+    """Return the last good rules, or end the process when a plugin of theirs is not ready now."""
+    try:
+        return kept.restore(plugins)
+    except InvalidRules as error:
+        get_log(pid=os.getpid()).error("no rules are in force", reason=str(error))
+        sys.exit(EXIT_NO_RULES)
 
 
 @dataclass(slots=True)

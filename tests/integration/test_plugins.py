@@ -90,6 +90,7 @@ def ids(received: list[Received]) -> list[str]:
         ("nonsense", "stepped", "plugin_failed"),
         ("rejects", "stepped", "not_wanted"),
         ("hangs", "awaited", "retries_exhausted"),
+        ("blocks", "awaited", "retries_exhausted"),
         ("ignores", "awaited", "retries_exhausted"),
         ("cancels", "awaited", "retries_exhausted"),
         ("nonsense", "awaited", "plugin_failed"),
@@ -250,7 +251,7 @@ async def test_rules_with_plugins_are_reloaded(stage: Stage, site: Path, example
         "1.00",
     ]
     assert before.json["rules_version"] != after.json["rules_version"] == still.json["rules_version"]
-    assert watch.results == {"done": 1, "failed": 1}
+    assert watch.results == {"done": 1, "invalid_rules": 1}
 
 
 async def test_a_missing_rate_waits_for_one(

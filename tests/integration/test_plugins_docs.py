@@ -12,7 +12,8 @@ from schemas.payment import Payment
 from tests.support.payments import NOW, payment
 from tests.support.plugins import EXAMPLE, AnyPlugin
 from worker.plugins.calls import MOST_OVERSTAYING
-from worker.plugins.registry import GROUPS, METHODS
+from worker.plugins.offers import METHODS
+from worker.plugins.registry import GROUPS
 from worker.plugins.threads import AT_ONCE
 from worker.rules_file import load_rules
 
@@ -47,10 +48,12 @@ def test_names_and_figures_on_the_page() -> None:
     for word in (*GROUPS.values(), *METHODS.values(), *worker.plugins.__all__):
         if not word.endswith("_SECONDS"):
             assert word in PAGE, word
-    assert f"with {MOST_OVERSTAYING} calls" in PAGE
+    assert f"{MOST_OVERSTAYING} calls of one plugin hang" in PAGE
     assert AT_ONCE == 4
     assert worker.plugins.DEFAULT_DEADLINE_SECONDS == 1
     assert f"{worker.plugins.MAX_DEADLINE_SECONDS:g} at most" in PAGE
+    ready = (worker.plugins.DEFAULT_READY_SECONDS, worker.plugins.MAX_READY_SECONDS)
+    assert "**`ready_seconds`**, {:g} by default, {:g} at most".format(*ready) in PAGE
 
 
 def test_the_example_names_what_it_offers() -> None:

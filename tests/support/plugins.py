@@ -1,14 +1,18 @@
 """Plugins for tests: a distribution written into a folder, and the example package installed into one."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from tests.support.payments import NOW
+from worker.plugins.bound import Bound
 from worker.plugins.registry import GROUPS
 from worker.routing.problems import Problem
 from worker.routing.questions import Kind, Question, Use
@@ -48,8 +52,35 @@ def install_example(folder: Path) -> Path:
     return folder
 
 
+DEADLINE = 0.1
+"""How long one call of ``question`` may take where a test does not say."""
+
+
+def question(
+    call: Callable[..., Any],
+    name: str = "one",
+    deadline: float = DEADLINE,
+    kind: Kind = Kind.STEP,
+    make: Callable[[], Callable[..., Any]] | None = None,
+    ready: float = 5.0,
+) -> Question:
+    """Return a question to a function, as if it were a plugin's method; ``make`` makes another one."""
+    bound = Bound(
+        f"{kind.value} {name}", call, make or (lambda: call), iscoroutinefunction(call), deadline, ready
+    )
+    return Question(Use(kind, name, "{}", bound), (), ("a", NOW))
+
+
+async def until(condition: Callable[[], object], seconds: float = 3.0) -> None:
+    """Poll until the condition holds; fail when the time is over."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 MISBEHAVING = """
     import asyncio
+    import sys
     import threading
     import time
 
@@ -92,6 +123,8 @@ MISBEHAVING = """
             match payment.customer_id:
                 case "hangs":
                     await asyncio.sleep(30)
+                case "blocks":
+                    time.sleep(2)
                 case "ignores":
                     for _ in range(3):
                         try:
@@ -119,6 +152,25 @@ MISBEHAVING = """
                     return 1
             return payment.customer_id == "vip"
 
+    class SlowToMake(Arguments):
+        seconds: str
+
+    class Slow:
+        '''Takes so long to be made.'''
+
+        arguments = SlowToMake
+        ready_seconds = 1.5
+
+        def __init__(self, arguments):
+            print(type(self).__name__, "is being made", file=sys.stderr, flush=True)
+            time.sleep(float(arguments.seconds))
+
+        def check(self, payment, now):
+            return Continue({"slow": True})
+
+    class VerySlow(Slow):
+        ready_seconds = 60
+
     class Tax:
         def __init__(self, arguments):
             pass
@@ -129,11 +181,16 @@ MISBEHAVING = """
 """
 """Plugins that behave as a payment's customer says."""
 MISBEHAVING_OFFERS: Mapping[Kind, Mapping[str, str]] = {
-    Kind.STEP: {"by_customer": "ByCustomer", "by_customer_async": "ByCustomerAsync"},
+    Kind.STEP: {
+        "by_customer": "ByCustomer",
+        "by_customer_async": "ByCustomerAsync",
+        "slow": "Slow",
+        "very_slow": "VerySlow",
+    },
     Kind.PREDICATE: {"vip": "Vip"},
     Kind.FEES: {"tax": "Tax"},
 }
-MISBEHAVING_NAMES = ("by_customer", "by_customer_async", "vip", "tax")
+MISBEHAVING_NAMES = ("by_customer", "by_customer_async", "slow", "very_slow", "vip", "tax")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def _findings(message: object, code: str | None) -> list[dict[str, Any]]:
     return [
         {
             **finding,
+            "code": one.code,
             "file": one.mark.file.name,
             "line": one.mark.line + 1,
             "column": one.mark.column + 1,

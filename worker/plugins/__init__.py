@@ -5,7 +5,9 @@ from worker.errors import MissingRate, StaleRate
 from worker.money import Amount, Currency, Rate
 from worker.plugins.api import (
     DEFAULT_DEADLINE_SECONDS,
+    DEFAULT_READY_SECONDS,
     MAX_DEADLINE_SECONDS,
+    MAX_READY_SECONDS,
     Arguments,
     FeeSchedule,
     Predicate,
@@ -16,7 +18,9 @@ from worker.routing.answers import Continue, Reject, Retry, StepResult
 
 __all__ = [
     "DEFAULT_DEADLINE_SECONDS",
+    "DEFAULT_READY_SECONDS",
     "MAX_DEADLINE_SECONDS",
+    "MAX_READY_SECONDS",
     "Amount",
     "Arguments",
     "Continue",

@@ -2,7 +2,7 @@
 
 The worker makes one object for each distinct use in the rules and calls it for many payments, a method
 without ``async`` from several threads at once. Every method may be ``async``. A class may set ``arguments``,
-a pydantic model, and ``deadline_seconds``.
+a pydantic model, ``deadline_seconds`` for each call and ``ready_seconds`` for ``__init__``.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -19,6 +19,11 @@ DEFAULT_DEADLINE_SECONDS: Final = 1.0
 """How long one call may take where the class does not say."""
 MAX_DEADLINE_SECONDS: Final = 30.0
 """How long one call may take at most: a payment in a worker's hands cannot wait for ever."""
+
+DEFAULT_READY_SECONDS: Final = 5.0
+"""How long ``__init__`` may take where the class does not say."""
+MAX_READY_SECONDS: Final = 60.0
+"""How long it may take at most: the start and a change of the rules wait for it."""
 
 
 class Arguments(BaseModel):

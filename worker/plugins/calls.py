@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from worker.errors import InvariantViolation, MissingRate, StaleRate, StepOverran, StepUnavailable
-from worker.plugins.outcome import Failed, Outcome, Returned
-from worker.plugins.registry import Bound
+from worker.plugins.bound import Bound
+from worker.plugins.loops import Loops
+from worker.plugins.outcome import Failed, Returned
 from worker.plugins.threads import Threads
 from worker.routing.questions import Kind, Question
 from worker.telemetry.logs import Log
@@ -27,8 +28,7 @@ class Caller:
 
     log: Log | None = None
     clock: Callable[[], float] = time.monotonic
-    _threads: dict[str, Threads] = field(default_factory=dict)
-    _tasks: dict[str, set[asyncio.Task[Outcome]]] = field(default_factory=dict)
+    _places: dict[tuple[str, bool], Threads | Loops] = field(default_factory=dict)
     _logged: dict[str, float] = field(default_factory=dict)
 
     async def ask(self, question: Question) -> object:
@@ -42,12 +42,13 @@ class Caller:
         bound = question.use.bound
         if not isinstance(bound, Bound):
             raise InvariantViolation(f"{question.use} is not bound to anything that could be called")
-        if self._overstaying(bound) >= MOST_OVERSTAYING:
+        place = self._place(bound)
+        if place.overstaying >= MOST_OVERSTAYING:
             raise StepUnavailable(
                 f"{MOST_OVERSTAYING} calls of {bound.plugin} hang; it is not asked again until one comes back"
             )
         try:
-            outcome = await (self._await if bound.is_async else self._run)(bound, question)
+            outcome = await place.ask(bound, question.given)
         except TimeoutError:
             text = f"{bound.plugin} did not answer within {bound.deadline_seconds:g} s"
             self._say(bound, text, None)
@@ -65,54 +66,23 @@ class Caller:
                 raise StepUnavailable(text) from error
 
     def close(self) -> None:
-        """Let go of threads and tasks; what hangs is left to itself."""
-        for threads in self._threads.values():
-            threads.close()
-        for tasks in self._tasks.values():
-            for task in tasks:
-                task.cancel()
+        """Let go of threads and loops; what hangs is left to itself."""
+        for place in self._places.values():
+            place.close()
 
-    def _overstaying(self, bound: Bound) -> int:
-        if bound.is_async:
-            return len(self._tasks.get(bound.plugin, ()))
-        threads = self._threads.get(bound.plugin)
-        return 0 if threads is None else threads.overstaying
-
-    async def _run(self, bound: Bound, question: Question) -> Outcome:
-        threads = self._threads.get(bound.plugin)
-        if threads is None:
-            threads = self._threads[bound.plugin] = Threads(question.use.name)
-        return await threads.call(bound.call, question.given, bound.deadline_seconds)
-
-    async def _await(self, bound: Bound, question: Question) -> Outcome:
-        """Await a coroutine in a task of its own, so that one that ignores its end holds up nobody."""
-        task = asyncio.create_task(_outcome(bound, question))
-        try:
-            await asyncio.wait({task}, timeout=bound.deadline_seconds)
-        finally:
-            if not task.done():
-                left = self._tasks.setdefault(bound.plugin, set())
-                left.add(task)
-                task.add_done_callback(left.discard)
-                task.cancel()
-        if not task.done():
-            raise TimeoutError
-        return Failed(asyncio.CancelledError()) if task.cancelled() else task.result()
+    def _place(self, bound: Bound) -> Threads | Loops:
+        """Return where a plugin's calls run, and no other plugin's."""
+        key = (bound.plugin, bound.is_async)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = (Loops if bound.is_async else Threads)(f"plugin {bound.plugin}")
+        return place
 
     def _say(self, bound: Bound, text: str, error: BaseException | None) -> None:
         now = self.clock()
         if self.log is not None and now - self._logged.get(bound.plugin, -LOG_SECONDS) >= LOG_SECONDS:
             self._logged[bound.plugin] = now
             self.log.error("plugin failed", plugin=bound.plugin, reason=text, exc_info=error)
-
-
-async def _outcome(bound: Bound, question: Question) -> Outcome:
-    try:
-        return Returned(await bound.call(*question.given))
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its failure, SystemExit too
-        return Failed(error)
 
 
 class CallerNow(AbstractContextManager["CallerNow"]):

@@ -1,14 +1,15 @@
 """What came of calling a plugin."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
     """It returned something, which nobody has checked yet."""
 
-    value: object
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,11 @@ class Failed:
 
 
 Outcome: TypeAlias = Returned | Failed
+
+
+def outcome_of(function: Callable[..., Any], *given: object) -> Outcome:
+    """Call a plugin's own code; whatever it raises is its failure, SystemExit too."""
+    try:
+        return Returned(function(*given))
+    except BaseException as error:  # noqa: BLE001 - nothing of a plugin's may end the thread
+        return Failed(error)

@@ -4,20 +4,18 @@ Plugins are found by their entry points' metadata. Nothing is imported before ru
 is not allowed.
 """
 
-import inspect
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-
 from worker.errors import UnknownPlugin
-from worker.plugins.api import DEFAULT_DEADLINE_SECONDS, MAX_DEADLINE_SECONDS, Arguments
+from worker.plugins.offers import Offer, read_offer, wrong_name
+from worker.plugins.outcome import Failed, Returned
+from worker.plugins.ready import Ready
 from worker.routing.problems import Problem, listing, nearest
 from worker.routing.questions import Kind, Use
-from worker.routing.uses import Refused
+from worker.routing.uses import Refused, arguments_text
 
 GROUPS: Final[Mapping[Kind, str]] = {
     Kind.PREDICATE: "payment_worker.predicates",
@@ -25,12 +23,8 @@ GROUPS: Final[Mapping[Kind, str]] = {
     Kind.FEES: "payment_worker.fee_schedules",
     Kind.RATES: "payment_worker.rates",
 }
-METHODS: Final[Mapping[Kind, str]] = {
-    Kind.PREDICATE: "holds",
-    Kind.STEP: "check",
-    Kind.FEES: "fees",
-    Kind.RATES: "rate",
-}
+IMPORT_SECONDS: Final = 30.0
+"""How long a plugin's module may take to be imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +36,6 @@ class Installed:
     distribution: str
     version: str
     entry: EntryPoint
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A plugin's class, imported and found to be one."""
-
-    make: Callable[..., object]
-    arguments: type[BaseModel]
-    deadline_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A plugin ready to be called; ``deadline_seconds`` is how long one call may take."""
-
-    plugin: str
-    call: Callable[..., Any]
-    is_async: bool
-    deadline_seconds: float
 
 
 def find_installed() -> tuple[Installed, ...]:
@@ -82,6 +57,7 @@ class Registry:
     find: Callable[[], tuple[Installed, ...]] = find_installed
     _installed: tuple[Installed, ...] | None = None
     _offers: dict[Installed, Offer] = field(default_factory=dict)
+    _ready: Ready = field(default_factory=Ready)
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Registry":
@@ -109,44 +85,44 @@ class Registry:
     def use(self, kind: Kind, name: str, arguments: Mapping[str, Any]) -> Use:
         """Return a plugin made ready with its arguments; see ``Catalogue``."""
         offer = self.offer(self._find(kind, name))
-        try:
-            parsed = offer.arguments.model_validate(arguments)
-        except ValidationError as error:
-            raise Refused(tuple(_argument_problems(error, offer.arguments))) from None
-        try:
-            call = getattr(offer.make(parsed), METHODS[kind])
-        except Exception as error:
-            message = f"{kind.value} {name} cannot be made ready: {_named(error)}"
-            raise Refused((Problem((), message),)) from error
-        text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-        is_async = inspect.iscoroutinefunction(call)
-        return Use(kind, name, text, Bound(f"{kind.value} {name}", call, is_async, offer.deadline_seconds))
+        remedy = "see what its `__init__` waits for, or give the class a larger `ready_seconds`"
+        made = self._ready.run(
+            f"{kind.value} {name}", offer.ready_seconds, lambda: offer.bind(arguments), remedy
+        )
+        match made:
+            case Returned(bound):
+                return Use(kind, name, arguments_text(arguments), bound)
+            case Failed(Refused() as refused):
+                raise refused
+            case Failed(error):
+                message = f"{kind.value} {name} cannot be made ready: {_named(error)}"
+                raise Refused((Problem((), message),)) from error
 
     def offer(self, one: Installed) -> Offer:
-        """Import a plugin, once; raises ``Refused`` when that fails or it is none."""
+        """Import a plugin, once; raises ``Refused`` when that fails or hangs, or it is none."""
         if one.name not in self.allowed:
-            raise _wrong_name(f"{one.kind.value} plugin {one.name!r} is not allowed")
+            raise wrong_name(f"{one.kind.value} plugin {one.name!r} is not allowed")
         if one not in self._offers:
             source = f"{one.entry.value} of {one.distribution} {one.version}"
-            try:
-                found = one.entry.load()
-            except (Exception, SystemExit) as error:
-                raise _wrong_name(
-                    f"plugin {one.name} cannot be imported, {source}: {_named(error)}"
-                ) from error
-            self._offers[one] = _offer(one, found, source)
+            remedy = f"see what importing {source} waits for"
+            match self._ready.run(f"{one.kind.value} {one.name}", IMPORT_SECONDS, one.entry.load, remedy):
+                case Returned(found):
+                    self._offers[one] = read_offer(one.kind, one.name, found, source)
+                case Failed(error):
+                    message = f"plugin {one.name} cannot be imported, {source}: {_named(error)}"
+                    raise wrong_name(message) from error
         return self._offers[one]
 
     def _find(self, kind: Kind, name: str) -> Installed:
         found = [one for one in self.installed if one.kind is kind and one.name == name]
         if name not in self.allowed and found:
-            raise _wrong_name(
+            raise wrong_name(
                 f"{kind.value} plugin {name!r} is installed ({found[0].distribution} {found[0].version}) but "
                 "not allowed; add it to the setting `plugins` if it may decide about payments"
             )
         if len(found) > 1:
             owners = listing(f"{one.distribution} {one.version}" for one in found)
-            raise _wrong_name(f"{kind.value} plugin {name!r} is offered more than once, by {owners}")
+            raise wrong_name(f"{kind.value} plugin {name!r} is offered more than once, by {owners}")
         if found:
             return found[0]
         usable = sorted({one.name for one in self.installed if one.kind is kind} & self.allowed)
@@ -157,49 +133,7 @@ class Registry:
         )
         others = [one.kind.value for one in self.installed if one.name == name]
         hint = f"; it is a {others[0]}" if others else nearest(name, usable)
-        raise _wrong_name(f"unknown {kind.value} plugin {name!r}{hint} ({known})")
-
-
-def _wrong_name(message: str) -> Refused:
-    return Refused((Problem((), message),), on_name=True)
-
-
-def _offer(one: Installed, found: Any, source: str) -> Offer:
-    if not callable(getattr(found, METHODS[one.kind], None)) or not callable(found):
-        raise _wrong_name(
-            f"plugin {one.name} is no {one.kind.value}, {source}: expected a class with a method "
-            f"`{METHODS[one.kind]}`"
-        )
-    arguments = getattr(found, "arguments", Arguments)
-    if not (isinstance(arguments, type) and issubclass(arguments, BaseModel)):
-        raise _wrong_name(f"plugin {one.name}, {source}: `arguments` is {arguments!r}, no pydantic model")
-    deadline = getattr(found, "deadline_seconds", DEFAULT_DEADLINE_SECONDS)
-    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
-    if not number or not 0 < deadline <= MAX_DEADLINE_SECONDS:
-        raise _wrong_name(
-            f"plugin {one.name}, {source}: `deadline_seconds` is {deadline!r}; expected a number above 0, "
-            f"{MAX_DEADLINE_SECONDS:g} at most"
-        )
-    return Offer(found, arguments, float(deadline))
-
-
-def _argument_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return what pydantic found wrong with arguments, in people's words, unknown names with the nearest."""
-    problems = []
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    known = f"arguments are {listing(names)}" if names else "it has no arguments"
-    for one in error.errors(include_url=False, include_context=False):
-        path = one["loc"]
-        match one["type"]:
-            case "missing":
-                message, on_key = f"argument `{path[-1]}` is missing ({known})", True
-            case "extra_forbidden" if len(path) == 1:
-                message, on_key = f"unknown argument {path[0]!r}{nearest(path[0], names)} ({known})", True
-            case kind:
-                text = one["msg"].removeprefix("Value error, ")
-                message, on_key = f"{text}; found {one['input']!r}", kind == "extra_forbidden"
-        problems.append(Problem(path, message, on_key))
-    return problems
+        raise wrong_name(f"unknown {kind.value} plugin {name!r}{hint} ({known})")
 
 
 def _named(error: BaseException) -> str:

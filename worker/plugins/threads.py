@@ -1,7 +1,8 @@
-"""Threads for plugins that are not async: few, lent for one call at a time, given up when a call overstays.
+"""Threads for what may hang: few, lent for one call at a time, given up when a call overstays.
 
-Python cannot stop a thread. One whose call overstays its deadline is left to itself and another takes its
-place; it is counted until it comes back. They are daemons, so that none can hold up the end of the process.
+Plugins that are not async run in them. Python cannot stop a thread. One whose call overstays its deadline is
+left to itself and another takes its place; it is counted until it comes back. They are daemons, so that none
+can hold up the end of the process.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Final
 
-from worker.plugins.outcome import Failed, Outcome, Returned
+from worker.plugins.bound import Bound
+from worker.plugins.outcome import Outcome, outcome_of
 
 AT_ONCE: Final = 4
 """Calls of one plugin that run at once."""
@@ -22,7 +24,7 @@ class _Thread(threading.Thread):
     """Runs what it is given, one after another, until it is given None."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=f"plugin {name}", daemon=True)
+        super().__init__(name=name, daemon=True)
         self.inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.start()
 
@@ -33,7 +35,7 @@ class _Thread(threading.Thread):
 
 @dataclass(slots=True)
 class Threads:
-    """The threads of one plugin; ``overstaying`` counts those whose call has not come back in time."""
+    """Threads of one name; ``overstaying`` counts those whose call has not come back in time."""
 
     name: str
     overstaying: int = 0
@@ -41,10 +43,14 @@ class Threads:
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _closed: bool = False
 
+    async def ask(self, bound: Bound, given: tuple[Any, ...]) -> Outcome:
+        """Call a plugin's method in a thread; see ``call``."""
+        return await self.call(bound.call, given, bound.deadline_seconds)
+
     async def call(
-        self, function: Callable[..., Any], given: tuple[Any, ...], deadline_seconds: float
+        self, function: Callable[..., Any], given: tuple[Any, ...], deadline_seconds: float | None
     ) -> Outcome:
-        """Call a function in a thread; the deadline counts from when it has one.
+        """Call a function in a thread; the deadline counts from when it has one. None is no deadline.
 
         Raises:
             TimeoutError: the deadline has passed. The call may still be running.
@@ -55,7 +61,7 @@ class Threads:
             coming: asyncio.Future[Outcome] = loop.create_future()
 
             def work() -> None:
-                outcome = _call(function, given)
+                outcome = outcome_of(function, *given)
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     loop.call_soon_threadsafe(self._came_back, thread, coming, outcome)
 
@@ -82,10 +88,3 @@ class Threads:
         self._closed = True
         while self._idle:
             self._idle.pop().inbox.put(None)
-
-
-def _call(function: Callable[..., Any], given: tuple[Any, ...]) -> Outcome:
-    try:
-        return Returned(function(*given))
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its failure, SystemExit too
-        return Failed(error)

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from reprlib import Repr
+from types import NoneType
 from typing import Any, Final, NoReturn
 
 from worker.errors import PluginFailed
@@ -44,6 +48,8 @@ class Retry:
 
 
 StepResult = Continue | Reject | Retry
+_RESULTS: Final = (Continue, Reject, Retry, Rate)
+_PLAIN: Final = (float, bool, NoneType, Decimal, Fraction, Currency)
 
 
 def read_predicate(use: Use, answer: object) -> bool:
@@ -55,16 +61,20 @@ def read_predicate(use: Use, answer: object) -> bool:
 
 def read_step(use: Use, answer: object) -> StepResult:
     """Return a step's answer; raises ``PluginFailed`` for what no step may say."""
-    match answer:
-        case Continue(add) if type(add) is dict and len(add) <= MAX_ADDED and all(map(_added, add.items())):
-            return answer
+    match answer if type(answer) in _RESULTS else None:
+        case Continue(add) as result if (
+            type(add) is dict and len(add) <= MAX_ADDED and all(map(_added, add.items()))
+        ):
+            return result
         case Continue(add):
             wanted = f"at most {MAX_ADDED} lowercase keys, each with text, an integer or a boolean"
             return _refuse(use, add, f"Continue(add=...) with {wanted}")
-        case Reject(code, reason) if _is_text(reason) and isinstance(code, str) and _CODE.fullmatch(code):
-            return answer
-        case Retry(reason) if _is_text(reason):
-            return answer
+        case Reject(code, reason) as result if (
+            _is_text(reason) and type(code) is str and _CODE.fullmatch(code)
+        ):
+            return result
+        case Retry(reason) as result if _is_text(reason):
+            return result
         case _:
             return _refuse(use, answer, "Continue(), Reject(code, reason) or Retry(reason)")
 
@@ -85,7 +95,7 @@ def read_rate(use: Use, answer: object, base: Currency, quote: Currency) -> Rate
 
 def _added(item: tuple[object, object]) -> bool:
     key, value = item
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
+    if type(key) is not str or not _KEY.fullmatch(key):
         return False
     if type(value) is int:
         return -MAX_UNITS <= value <= MAX_UNITS
@@ -95,10 +105,7 @@ def _added(item: tuple[object, object]) -> bool:
 def _fee(item: tuple[object, object]) -> bool:
     name, fee = item
     return (
-        isinstance(name, str)
-        and _FEE.fullmatch(name) is not None
-        and type(fee) is int
-        and 0 <= fee <= MAX_UNITS
+        type(name) is str and _FEE.fullmatch(name) is not None and type(fee) is int and 0 <= fee <= MAX_UNITS
     )
 
 
@@ -109,9 +116,28 @@ def _is_text(value: object) -> bool:
 
 def _refuse(use: Use, answer: Any, wanted: str) -> NoReturn:
     try:
-        text = repr(answer)
-    except Exception:  # noqa: BLE001 - a plugin's object may do anything; its type says enough
-        text = f"an object of type {type(answer).__name__}"
+        text = _SHOW.repr(answer)
+    except Exception:  # noqa: BLE001 - an integer of 5,000 digits is not shown, nor are keys that do not compare
+        text = _typed(answer)
     text = text.encode(errors="backslashreplace").decode()
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     raise PluginFailed(f"{use} answered {shown}; expected {wanted}")
+
+
+class _Show(Repr):
+    """Shows an answer without running what the plugin wrote: a ``__repr__`` that asks a database may hang."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Show our own results and plain values; of other objects the type says enough."""
+        if type(x) in _RESULTS:
+            fields = [f"{name}={self.repr1(getattr(x, name), level - 1)}" for name in x.__match_args__]
+            return f"{type(x).__name__}({', '.join(fields)})"
+        return repr(x) if type(x) in _PLAIN else _typed(x)
+
+
+def _typed(answer: object) -> str:
+    return f"an object of type {type(answer).__name__}"
+
+
+_SHOW: Final = _Show()
+_SHOW.maxstring = _SHOW.maxlong = _SHOWN

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
 
+from worker.errors import InvalidRules
+
 Path = tuple[str | int, ...]
 """Keys and list positions from the document's root, such as ``("rules", 3, "when", "currency")``."""
 
@@ -15,6 +17,7 @@ class Problem:
     path: Path
     message: str
     on_key: bool = False
+    code: str = InvalidRules.code
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.errors import InvalidRules
 from worker.routing.problems import Path, Problem
 
 
@@ -71,6 +72,7 @@ class Diagnostic:
 
     mark: Mark
     message: str
+    code: str = InvalidRules.code
 
     def __str__(self) -> str:
         """``file:line:column: message``, then the line with the place underlined."""

@@ -1,7 +1,8 @@
 """``plugin:`` as it is written in rules, turned into uses of plugins that a catalogue knows."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from worker.routing.problems import Path, Problem, Problems
@@ -37,28 +38,41 @@ class NoPlugins:
         raise Refused((Problem((), message),), on_name=True)
 
 
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Return arguments as JSON with keys sorted: equal arguments, equal text."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Reads uses of plugins; what is wrong with them is collected. Equal uses are one."""
+    """Reads uses of plugins; what is wrong with them is collected. Equal uses are one, made once."""
 
     catalogue: Catalogue
     problems: Problems
-    _known: dict[Use, Use] = field(default_factory=dict)
+    _made: dict[tuple[Kind, str, str], Use | Refused] = field(default_factory=dict)
 
     def read(self, kind: Kind, written: Mapping[str, Mapping[str, Any]], path: Path) -> list[Use]:
         """Return the uses that a ``{name: {argument: value}}`` mapping at ``path`` describes."""
         found = []
         for name, arguments in written.items():
-            here = (*path, name)
-            try:
-                use = self.catalogue.use(kind, name, arguments)
-            except Refused as refused:
-                for problem in refused.problems:
-                    on_key = problem.on_key or refused.on_name
-                    self.problems.found.append(Problem((*here, *problem.path), problem.message, on_key))
-                continue
-            found.append(self._known.setdefault(use, use))
+            match self._use(kind, name, arguments):
+                case Use() as use:
+                    found.append(use)
+                case Refused() as refused:
+                    self.problems.found += [
+                        replace(one, path=(*path, name, *one.path), on_key=one.on_key or refused.on_name)
+                        for one in refused.problems
+                    ]
         return found
+
+    def _use(self, kind: Kind, name: str, arguments: Mapping[str, Any]) -> Use | Refused:
+        key = (kind, name, arguments_text(arguments))
+        if key not in self._made:
+            try:
+                self._made[key] = self.catalogue.use(kind, name, arguments)
+            except Refused as refused:
+                self._made[key] = refused
+        return self._made[key]
 
     def read_when(self, written: object, path: Path) -> list[Use]:
         """Return the predicates that ``plugin:`` in a ``when:`` names."""

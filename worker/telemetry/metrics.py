@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 
+from worker.telemetry.attributes import ERROR_TYPE
 from worker.telemetry.resource import make_resource
 
 
@@ -22,8 +23,9 @@ def export_counts(
 ) -> Callable[[], None]:
     """Export payments by outcome, rule reloads by result, and the state of each processor's breaker.
 
-    Returns what flushes and ends it. ``breakers`` gives the states by processor. ``exporter`` is ``none``,
-    ``otlp`` or ``console``; endpoint and interval are the SDK's to read from the ``OTEL_*`` variables.
+    Returns what flushes and ends it. A reload's result is ``done``, or else the code of why it failed;
+    ``breakers`` gives the states by processor. ``exporter`` is ``none``, ``otlp`` or ``console``; endpoint
+    and interval are the SDK's to read from the ``OTEL_*`` variables.
     """
     if exporter == "none":
         return lambda: None
@@ -32,12 +34,12 @@ def export_counts(
     meter = provider.get_meter("payment-stream-worker")
     meter.create_observable_counter(
         "payment_worker.payments",
-        [_observe(payments, "outcome")],
+        [_observe(payments, lambda outcome: {"outcome": outcome})],
         "{payment}",
         "Payments by what became of them",
     )
     meter.create_observable_counter(
-        "payment_worker.rules.reloads", [_observe(reloads, "result")], "{reload}", "Reloads of the rule files"
+        "payment_worker.rules.reloads", [_observe(reloads, _result)], "{reload}", "Reloads of the rule files"
     )
     meter.create_observable_gauge(
         "payment_worker.breakers",
@@ -48,9 +50,15 @@ def export_counts(
     return provider.shutdown
 
 
-def _observe(counts: Counter[str], attribute: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _result(result: str) -> dict[str, str]:
+    return {"result": result} if result == "done" else {"result": "failed", ERROR_TYPE: result}
+
+
+def _observe(
+    counts: Counter[str], attributes: Callable[[str], dict[str, str]]
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {attribute: name}) for name, count in dict(counts).items()]
+        return [Observation(count, attributes(name)) for name, count in dict(counts).items()]
 
     return observe
 

@@ -1,5 +1,6 @@
 """What plugins may answer, and that nothing else gets through."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,7 +26,17 @@ USE = {kind: Use(kind, "mine", "{}") for kind in Kind}
 
 class Odd:
     def __repr__(self) -> str:
-        raise RuntimeError("not even that")
+        pytest.fail("the plugin's own code runs while its answer is read")
+
+
+class Text(str):
+    """Looks like text, and may do anything."""
+
+    __slots__ = ()
+
+
+class Later(Retry):
+    """Looks like a result, and may do anything."""
 
 
 @pytest.mark.parametrize("answer", [None, 0, 1, "", "yes", [], Odd(), float("nan")])
@@ -68,6 +79,10 @@ def test_a_predicates_answer(answer: bool) -> None:
         Reject(None, "why"),  # type: ignore[arg-type]
         Retry(3),  # type: ignore[arg-type]
         Odd(),
+        Continue({"a": [Odd()]}),  # type: ignore[dict-item]
+        Continue({Text("a"): 1}),
+        Reject(Text("code"), "why"),
+        Later("why"),
     ],
 )
 def test_a_steps_nonsense_is_refused(answer: object) -> None:
@@ -105,6 +120,9 @@ def test_a_steps_answers(answer: Any) -> None:
         {'"': 1},
         {3: 1},
         {f"fee{n}": n for n in range(33)},
+        {"tax": 10**5000},
+        {Text("tax"): 1},
+        {"tax": Odd()},
         Odd(),
     ],
 )
@@ -147,6 +165,22 @@ def test_a_rate_of_another_pair_is_none(answer: object) -> None:
 def test_a_rate() -> None:
     """The pair asked for is taken."""
     assert read_rate(USE[Kind.RATES], rate(), EUR, USD) == rate()
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"tax": Decimal("1.5")}, "{'tax': Decimal('1.5')}"),
+        (Continue({"a": Odd()}), "Continue(add={'a': an object of type Odd})"),  # type: ignore[dict-item]
+        ([None, 1.5, "yes"], "[None, 1.5, 'yes']"),
+        (Odd(), "an object of type Odd"),
+    ],
+)
+def test_an_answer_is_shown(answer: object, shown: str) -> None:
+    """Plain values as they are, a plugin's own objects by their type."""
+    with pytest.raises(PluginFailed) as caught:
+        read_predicate(USE[Kind.PREDICATE], answer)
+    assert str(caught.value) == f"predicate mine answered {shown}; expected True or False"
 
 
 def test_a_long_answer_is_cut() -> None:

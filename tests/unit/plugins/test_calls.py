@@ -5,28 +5,20 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.support.payments import NOW
+from tests.support.plugins import DEADLINE, question, until
 from worker.errors import InvariantViolation, MissingRate, StaleRate, StepOverran, StepUnavailable
 from worker.plugins import calls
 from worker.plugins.calls import Caller, CallerNow
-from worker.plugins.registry import Bound
 from worker.plugins.threads import AT_ONCE
 from worker.routing.questions import Kind, Question, Use
 
-DEADLINE = 0.1
 SOON = 3.0
-
-
-def question(
-    call: Callable[..., Any], name: str = "one", deadline: float = DEADLINE, kind: Kind = Kind.STEP
-) -> Question:
-    bound = Bound(f"{kind.value} {name}", call, asyncio.iscoroutinefunction(call), deadline)
-    return Question(Use(kind, name, "{}", bound), (), ("a", NOW))
 
 
 @pytest.fixture
@@ -34,12 +26,6 @@ async def caller() -> AsyncIterator[Caller]:
     made = Caller()
     yield made
     made.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SOON):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_plain_method_runs_in_a_thread_of_its_plugin(caller: Caller) -> None:
@@ -55,17 +41,7 @@ async def test_a_plain_method_runs_in_a_thread_of_its_plugin(caller: Caller) -> 
     (thread,) = {thread for _, thread in seen}
     assert thread.daemon
     assert thread is not threading.main_thread()
-    assert thread.name == "plugin one"
-
-
-async def test_an_async_method_runs_on_the_loop(caller: Caller) -> None:
-    """A coroutine is awaited where the connection lives, so that it may keep one of its own."""
-
-    async def call(*_given: object) -> object:
-        await asyncio.sleep(0)
-        return asyncio.get_running_loop()
-
-    assert await caller.ask(question(call)) is asyncio.get_running_loop()
+    assert thread.name == "plugin step one"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +60,7 @@ async def test_whatever_it_raises_is_unavailability(
         raise error
 
     with pytest.raises(StepUnavailable) as caught:
-        await caller.ask(question(coroutine if is_async else plain))
+        await caller.ask(question(coroutine if is_async else plain, deadline=SOON))
     assert str(caught.value) == f"step one raised {type(error).__name__}"
     assert not isinstance(caught.value, StepOverran)
 
@@ -129,7 +105,7 @@ async def test_a_hang_costs_its_own_call_only(caller: Caller) -> None:
     assert [type(result) for result in results] == [StepOverran] * len(hanging)
     assert str(results[0]) == "step one did not answer within 0.1 s"
     let_go.set()
-    await until(lambda: caller._threads["step one"].overstaying == 0)
+    await until(lambda: caller._places["step one", False].overstaying == 0)
 
 
 async def test_the_deadline_counts_from_the_call_itself(caller: Caller) -> None:
@@ -189,14 +165,14 @@ async def test_a_cancelled_question_leaves_its_call_to_itself(caller: Caller) ->
     """Who asks may give up; the thread comes back and is used again."""
     let_go = threading.Event()
     asking = asyncio.ensure_future(caller.ask(question(lambda *_: let_go.wait(SOON), deadline=SOON)))
-    await until(lambda: "step one" in caller._threads)
+    await until(lambda: ("step one", False) in caller._places)
     await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert caller._threads["step one"].overstaying == 1
+    assert caller._places["step one", False].overstaying == 1
     let_go.set()
-    await until(lambda: caller._threads["step one"].overstaying == 0)
+    await until(lambda: caller._places["step one", False].overstaying == 0)
     assert await caller.ask(question(lambda *_: "next")) == "next"
 
 
@@ -210,7 +186,7 @@ async def test_closing_lets_threads_end() -> None:
     let_go.set()
 
     def left() -> list[str]:
-        return [one.name for one in threading.enumerate() if one.name.startswith("plugin closed")]
+        return [one.name for one in threading.enumerate() if "closed" in one.name]
 
     await until(lambda: not left())
 

@@ -16,7 +16,7 @@ from worker.routing.answers import Continue, Reject, Retry
 from worker.routing.asking import NONE_HOLDS
 from worker.routing.explain import explain
 from worker.routing.lint import lint
-from worker.routing.questions import answered
+from worker.routing.questions import Kind, Use, answered
 from worker.routing.simulate import Simulation, outcome_of
 from worker.rules_file import load_rules
 
@@ -85,6 +85,27 @@ def test_an_earlier_rule_spares_the_plugin() -> None:
     """Rules after the one that decides ask nothing."""
     rules = table({"when": {"type": "card"}}, {"when": {"plugin": {"vip": {}}}})
     assert rule_of(rules, never) == "r0"
+
+
+def test_equal_uses_are_made_once() -> None:
+    """However many rules name a plugin with these arguments, and although it cannot be had."""
+    made: list[object] = []
+
+    class Counting(AnyPlugin):
+        def use(self, kind: Kind, name: str, arguments: Any) -> Use:
+            made.append((name, dict(arguments)))
+            return super().use(kind, name, arguments)
+
+    names = ("vip", "unknown", "vip", "unknown")
+    rules = [
+        {"name": f"r{i}", "when": {"plugin": {name: {}}}, "route": {"to": "alpha"}}
+        for i, name in enumerate(names)
+    ]
+    document = {"version": 1, "processors": {"alpha": {}}, "rules": rules, "default": DEFAULT}
+    with pytest.raises(InvalidRules) as caught:
+        compile_rules(RuleDocument.model_validate(document), "v1", catalogue=Counting())
+    assert made == [("vip", {}), ("unknown", {})]
+    assert str(caught.value).count("unknown plugin") == 2
 
 
 def test_equal_uses_are_asked_once() -> None:

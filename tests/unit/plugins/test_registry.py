@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from worker.errors import UnknownPlugin
-from worker.plugins.registry import Bound, Registry, find_installed
+from worker.plugins import registry as registry_module
+from worker.plugins.bound import Bound
+from worker.plugins.ready import MOST_HANGING
+from worker.plugins.registry import Registry, find_installed
 from worker.routing.questions import Kind, Use
 from worker.routing.uses import Refused
 
@@ -172,6 +175,78 @@ def test_wrong_arguments(offer, arguments: dict[str, Any], path: tuple[object, .
     (problem,) = refusal(offer(PREDICATE, OFFERS, "above"), Kind.PREDICATE, "above", arguments).problems
     assert problem.path == path
     assert words in problem.message
+
+
+HANGING = """
+    import threading
+    from worker.plugins import Arguments
+
+    class Behaviour(Arguments):
+        how: str = "hang"
+
+    class Slow:
+        arguments = Behaviour
+        ready_seconds = 0.1
+
+        def __init__(self, arguments):
+            if arguments.how == "exit":
+                raise SystemExit("no")
+            if arguments.how == "hang":
+                threading.Event().wait(3)
+
+        def check(self, payment, now):
+            return True
+
+    class TooSlow(Slow):
+        ready_seconds = 61
+"""
+HANGING_OFFERS = {Kind.STEP: {"slow": "Slow", "too_slow": "TooSlow"}}
+
+
+def test_a_class_that_hangs_when_it_is_made(offer) -> None:
+    """It is waited for as long as it says, then refused with what to look at, under a code of its own."""
+    registry = offer(HANGING, HANGING_OFFERS, "slow")
+    (problem,) = refusal(registry, Kind.STEP, "slow", {}).problems
+    assert problem.code == "plugin_not_ready"
+    assert problem.message == (
+        "step slow is not ready after 0.1 s: see what its `__init__` waits for, or give the class a larger "
+        "`ready_seconds`"
+    )
+    assert registry.use(Kind.STEP, "slow", {"how": "well"})
+
+
+def test_tries_that_hang_are_bounded(offer) -> None:
+    """Python cannot stop a thread: with so many hanging, no more are started; other plugins are made."""
+    registry = offer(HANGING, HANGING_OFFERS, "slow")
+    for _ in range(MOST_HANGING):
+        refusal(registry, Kind.STEP, "slow", {})
+    (problem,) = refusal(registry, Kind.STEP, "slow", {"how": "well"}).problems
+    assert (problem.code, problem.message.partition(":")[0]) == (
+        "plugin_not_ready",
+        "step slow is not tried again",
+    )
+
+
+def test_a_class_that_exits_when_it_is_made(offer) -> None:
+    """The rules are refused and the process stays."""
+    (problem,) = refusal(offer(HANGING, HANGING_OFFERS, "slow"), Kind.STEP, "slow", {"how": "exit"}).problems
+    assert problem.message == "step slow cannot be made ready: SystemExit: no"
+
+
+def test_a_class_may_not_take_for_ever(offer) -> None:
+    """The start and every change of the rules wait for it."""
+    found = refusal(offer(HANGING, HANGING_OFFERS, "too_slow"), Kind.STEP, "too_slow", {})
+    assert "`ready_seconds` is 61; expected a number above 0, 60 at most" in str(found)
+
+
+def test_a_module_that_hangs_when_it_is_imported(offer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for ever either."""
+    monkeypatch.setattr(registry_module, "IMPORT_SECONDS", 0.1)
+    source = "import threading\nthreading.Event().wait(1)"
+    registry = offer(source, {Kind.STEP: {"sleepy": "Step"}}, "sleepy")
+    (problem,) = refusal(registry, Kind.STEP, "sleepy", {}).problems
+    assert problem.code == "plugin_not_ready"
+    assert "step sleepy is not ready after 0.1 s: see what importing" in problem.message
 
 
 def test_a_plugin_offered_twice(offer) -> None:
