@@ -1,10 +1,7 @@
 """The pipeline on a broker in memory: every payment ends in exactly one place, and is settled after it."""
 
 import asyncio
-import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -12,96 +9,20 @@ import pytest
 
 from schemas import dead_letter as headers
 from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
-from tests.support.payments import NOW, body, rule_table
+from tests.support.memory_stage import SOON, MemoryStage
+from tests.support.payments import body, rule_table
 from worker.amqp.lane import Properties
 from worker.amqp.wire import Timestamp
-from worker.breaker import Breakers
-from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation
-from worker.next_step import NextSteps
-from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
-from worker.report import Reporter
 from worker.retry import RetryPolicies, RetryPolicy
-from worker.telemetry.logs import get_log
-from worker.telemetry.tracing import PassingTracer
 
-SOON = 10.0
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Stage:
-    """A memory broker laid out like the real topology, and pipelines on it."""
-
-    def __init__(self, in_process_seconds: float = 0.0, steps: tuple[float, ...] = (1.0, 5.0)) -> None:
-        bindings = {"in": "in", "alpha": "alpha", "beta": "beta", "dead": "dead"}
-        self.broker = MemoryBroker(
-            bindings={**bindings, **{f"delay.{step:g}": f"delay.{step:g}" for step in steps}}
-        )
-        for queue in self.broker.bindings.values():
-            self.broker.queues[str(queue)] = deque()
-        self.policies = RetryPolicies(RetryPolicy(in_process_seconds, steps))
-        self.breakers = Breakers(lambda *_: None)
-        self.planner: Any = Planner(rule_table())
-        self.ids = itertools.count(1)
-        self.lane = MemoryLane(self.broker, "in", prefetch=50)
-        self.counts: Counter[str] = Counter()
-        self.pipeline = self.make()
-
-    def make(self) -> Pipeline:
-        return Pipeline(
-            lane=self.lane,
-            planner=self.planner,
-            envelopes=Envelopes(lambda: f"m-{next(self.ids)}", "dead", "in"),
-            steps=NextSteps(self.policies, self.breakers, lambda: NOW, asyncio.get_running_loop().time),
-            tracer=PassingTracer(),
-            log=get_log(),
-            reporter=Reporter(self.counts, get_log(), each_dispatch=True),
-            limits=Limits(max_batch=10, max_message_bytes=10_000),
-            now=lambda: NOW,
-            delay_exchange=lambda seconds: f"delay.{seconds:g}",
-            queue="in",
-            returns="payments.return",
-        )
-
-    def put(self, message: bytes, redelivered: bool = False, **properties: Any) -> None:
-        self.broker.queues["in"].append(
-            Stored(message, Properties(**properties), "payments", "card.eur", redelivered)
-        )
-
-    def come_back(self, delayed: Stored) -> None:
-        """Let a delay end, as the broker does."""
-        self.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
-
-    def queue(self, name: str) -> list[Stored]:
-        return list(self.broker.queues[name])
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run the pipeline meanwhile; leave when it has drained."""
-        task = asyncio.ensure_future(self.pipeline.run())
-        try:
-            yield
-            await self.lane.stop_intake()
-            await asyncio.wait_for(task, SOON)
-        finally:
-            task.cancel()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(SOON):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    async def drain(self, count: int) -> None:
-        """Run until so many payments have an outcome, and check that nothing stays unsettled."""
-        async with self.running():
-            await self.until(lambda: self.counts.total() >= count)
-        assert not self.lane.unacked
 
 
 async def test_dispatches_to_the_first_candidate() -> None:
     """A good payment reaches its processor once, with its fees, and is settled."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.put(body(), headers={"traceparent": TRACEPARENT})
     await stage.drain(1)
     (sent,) = stage.queue("alpha")
@@ -116,7 +37,7 @@ async def test_dispatches_to_the_first_candidate() -> None:
 
 async def test_batches_keep_payments_apart() -> None:
     """Good and bad payments of one batch each have their own fate."""
-    stage = Stage()
+    stage = MemoryStage()
     for number in range(30):
         stage.put(b"broken" if number % 3 == 0 else body(payment_id=f"p{number}"))
     await stage.drain(30)
@@ -127,7 +48,7 @@ async def test_batches_keep_payments_apart() -> None:
 
 async def test_a_dead_letter_keeps_the_message() -> None:
     """Body and the producer's headers and properties stay; the worker's headers say why and since when."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.put(
         b'{"payment_id":"pay-9"}',
         headers={
@@ -174,7 +95,7 @@ async def test_a_dead_letter_keeps_the_message() -> None:
 )
 async def test_rules_end_payments_by_name(currency: str, code: str) -> None:
     """What the rules hold, reject or do not cover is dead-lettered with its code."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.put(body(currency=currency))
     await stage.drain(1)
     assert stage.queue("dead")[0].properties.headers[headers.ERROR_CODE] == code
@@ -182,7 +103,7 @@ async def test_rules_end_payments_by_name(currency: str, code: str) -> None:
 
 async def test_a_definite_refusal_gives_the_next_candidate_the_payment() -> None:
     """The fallback takes over at once, as attempt 2 under a dispatch id of its own."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.bindings["alpha"] = None
     stage.put(body())
     await stage.drain(1)
@@ -192,7 +113,7 @@ async def test_a_definite_refusal_gives_the_next_candidate_the_payment() -> None
 
 async def test_a_redelivered_payment_stays_with_its_first_candidate() -> None:
     """An earlier dispatch may have arrived unseen, so no other processor may have it: it waits."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.bindings["alpha"] = None
     stage.put(body(), redelivered=True)
     await stage.drain(1)
@@ -200,7 +121,7 @@ async def test_a_redelivered_payment_stays_with_its_first_candidate() -> None:
     (delayed,) = stage.queue("delay.1")
     assert delayed.properties.headers[headers.PINNED] == "alpha"
 
-    back = Stage()
+    back = MemoryStage()
     back.broker.bindings["alpha"] = None
     back.come_back(delayed)
     await back.drain(1)
@@ -216,7 +137,7 @@ def routed_by(*processors: str) -> Planner:
 
 async def test_a_pinned_payment_stays_with_its_processor_when_the_rules_change() -> None:
     """Other rules name the processor second now; it still is the one that may have the payment."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.planner = routed_by("beta", "alpha")
     stage.pipeline = stage.make()
     stage.come_back(Stored(body(), Properties(headers={headers.ATTEMPT: 2, headers.PINNED: "alpha"}), "", ""))
@@ -227,7 +148,7 @@ async def test_a_pinned_payment_stays_with_its_processor_when_the_rules_change()
 
 async def test_a_pinned_payment_whose_processor_left_the_route_is_for_a_person() -> None:
     """Nobody else may have it, and nobody can say whether that processor has."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.planner = routed_by("beta")
     stage.pipeline = stage.make()
     stage.come_back(Stored(body(), Properties(headers={headers.ATTEMPT: 2, headers.PINNED: "alpha"}), "", ""))
@@ -238,7 +159,7 @@ async def test_a_pinned_payment_whose_processor_left_the_route_is_for_a_person()
     assert "publish to alpha may have arrived" in dead.properties.headers[headers.ERROR_MESSAGE]
 
 
-def break_off(stage: Stage, *processors: str) -> None:
+def break_off(stage: MemoryStage, *processors: str) -> None:
     """Let the processors fail until their breakers open."""
     for processor in processors:
         for _ in range(20):
@@ -248,7 +169,7 @@ def break_off(stage: Stage, *processors: str) -> None:
 
 async def test_an_open_breaker_gives_the_payment_to_the_next_candidate() -> None:
     """Without a try: the first candidate's exchange sees no publish."""
-    stage = Stage()
+    stage = MemoryStage()
     break_off(stage, "alpha")
     stage.put(body())
     await stage.drain(1)
@@ -258,7 +179,7 @@ async def test_an_open_breaker_gives_the_payment_to_the_next_candidate() -> None
 
 async def test_an_open_breaker_does_not_move_a_payment_whose_outcome_is_unknown() -> None:
     """It goes to the processor that may have it, breaker or not."""
-    stage = Stage()
+    stage = MemoryStage()
     break_off(stage, "alpha")
     stage.put(body(), redelivered=True)
     await stage.drain(1)
@@ -267,7 +188,7 @@ async def test_an_open_breaker_does_not_move_a_payment_whose_outcome_is_unknown(
 
 async def test_payments_are_delayed_while_every_breaker_is_open() -> None:
     """No processor sees a publish, and the payment is neither dead-lettered nor held in process."""
-    stage = Stage(in_process_seconds=SOON)
+    stage = MemoryStage(in_process_seconds=SOON)
     break_off(stage, "alpha", "beta")
     stage.put(body())
     await stage.drain(1)
@@ -279,7 +200,7 @@ async def test_payments_are_delayed_while_every_breaker_is_open() -> None:
 
 async def test_refusals_open_the_breaker_and_confirms_keep_it_closed() -> None:
     """After enough refusals the processor is left alone; the one that confirms is not."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.bindings["alpha"] = None
     for number in range(60):
         stage.put(body(payment_id=f"p{number}"))
@@ -292,7 +213,7 @@ async def test_refusals_open_the_breaker_and_confirms_keep_it_closed() -> None:
 
 async def test_refused_everywhere_is_tried_again_in_process() -> None:
     """A processor that comes back within the in-process time costs no delay."""
-    stage = Stage(in_process_seconds=SOON)
+    stage = MemoryStage(in_process_seconds=SOON)
     stage.broker.bindings["beta"] = None
     stage.put(body(currency="USD"))
     async with stage.running():
@@ -304,7 +225,7 @@ async def test_refused_everywhere_is_tried_again_in_process() -> None:
 
 async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
     """Each delay counts the attempt; after the last one the dead letter lists them all."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.bindings["beta"] = None
     stage.put(body(currency="USD"), headers={"tenant": "t1"}, message_id="theirs")
     await stage.drain(1)
@@ -332,7 +253,7 @@ async def test_a_delayed_payment_comes_back_as_the_next_attempt() -> None:
 
 async def test_the_code_of_a_failure_chooses_its_retries() -> None:
     """A code with a policy of its own is tried as that says; its neighbour of another code is delayed."""
-    stage = Stage()
+    stage = MemoryStage()
     own = {"publish_refused": RetryPolicy(0.0, (), attempts=1)}
     stage.policies = RetryPolicies(stage.policies.default, own)
     stage.pipeline = stage.make()
@@ -363,7 +284,7 @@ def test_a_strange_attempt_header_counts_as_the_first(attempt: object, exchange:
 
 async def test_a_producer_cannot_forge_attempts() -> None:
     """A header of the worker's name on a payment that was never delayed says nothing."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.bindings["beta"] = None
     stage.put(body(currency="USD"), headers={headers.ATTEMPT: 3})
     await stage.drain(1)
@@ -372,7 +293,7 @@ async def test_a_producer_cannot_forge_attempts() -> None:
 
 async def test_an_unknown_outcome_releases_the_payment() -> None:
     """It is left unacknowledged, goes to no other processor, and the session ends."""
-    stage = Stage()
+    stage = MemoryStage()
     del stage.broker.bindings["alpha"]
     stage.put(body())
     with pytest.raises(BrokerUnavailable):
@@ -385,7 +306,7 @@ async def test_an_unknown_outcome_releases_the_payment() -> None:
 async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays unsettled and is tried again with growing waits until the queue takes it."""
     monkeypatch.setattr("worker.next_step.HELD_BACK_SECONDS", (0.01, 0.05))
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.full.add("dead")
     stage.put(b"broken")
     async with stage.running():
@@ -399,7 +320,7 @@ async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pyte
 
 async def test_a_waiting_payment_is_released_when_the_session_ends() -> None:
     """A retry that waits does not keep an ended session alive."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.broker.full.add("dead")
     stage.put(b"broken")
     run = asyncio.ensure_future(stage.pipeline.run())
@@ -424,7 +345,7 @@ class Exploding:
 
 async def test_a_bug_costs_its_own_payment_only() -> None:
     """An exception nobody expected is dead-lettered as internal_error; the neighbours go on."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.planner = Exploding(ZeroDivisionError("x"))
     stage.pipeline = stage.make()
     for name in ("a", "boom", "b"):
@@ -436,7 +357,7 @@ async def test_a_bug_costs_its_own_payment_only() -> None:
 
 async def test_a_broken_invariant_stops_the_worker() -> None:
     """The payment is dead-lettered, nothing more is taken, and the violation comes out."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.planner = Exploding(InvariantViolation("books"))
     stage.pipeline = stage.make()
     stage.put(body(payment_id="boom"))
@@ -449,7 +370,7 @@ async def test_a_broken_invariant_stops_the_worker() -> None:
 
 async def test_every_publish_has_a_message_id_of_its_own() -> None:
     """Returns are matched by message id, so no two publishes may share one."""
-    stage = Stage(in_process_seconds=0.05)
+    stage = MemoryStage(in_process_seconds=0.05)
     stage.broker.bindings["alpha"] = stage.broker.bindings["beta"] = None
     for number in range(20):
         stage.put(body(payment_id=f"p{number}"), message_id="same")
@@ -461,7 +382,7 @@ async def test_every_publish_has_a_message_id_of_its_own() -> None:
 
 async def test_headers_too_large_to_pass_on_are_left_behind() -> None:
     """A dead letter must fit into the broker's frames, whatever a producer sent."""
-    stage = Stage()
+    stage = MemoryStage()
     stage.put(b"broken", headers={"huge": "x" * 60_000})
     await stage.drain(1)
     assert "huge" not in stage.queue("dead")[0].properties.headers
@@ -469,7 +390,7 @@ async def test_headers_too_large_to_pass_on_are_left_behind() -> None:
 
 async def test_times_that_no_client_can_read_are_left_behind() -> None:
     """A dead letter's reader must not lose its connection over a time after the year 9999."""
-    stage = Stage()
+    stage = MemoryStage()
     endless = Timestamp(2**63)
     stage.put(b"broken", headers={"when": endless, "deep": {"list": [endless]}, "fine": 1}, timestamp=2**63)
     await stage.drain(1)

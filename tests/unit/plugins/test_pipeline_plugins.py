@@ -1,10 +1,7 @@
 """Plugins in the pipeline, on a broker in memory: each failure costs its own payments only."""
 
 import asyncio
-import itertools
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,25 +10,15 @@ import orjson
 import pytest
 
 from schemas.rules import RuleDocument
-from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
+from tests.support.memory_stage import SOON, MemoryStage
 from tests.support.payments import NOW, RULES, body
 from tests.support.plugins import AnyPlugin
-from worker.amqp.lane import Properties
-from worker.breaker import Breakers
-from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, InvariantViolation, StepOverran, StepUnavailable
-from worker.next_step import NextSteps
-from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
-from worker.report import Reporter
-from worker.retry import RetryPolicies, RetryPolicy
 from worker.routing import Question, compile_rules
 from worker.routing.answers import Continue, Reject, Retry
-from worker.telemetry.logs import get_log
-from worker.telemetry.tracing import PassingTracer
 
-SOON = 5.0
 STEP = {"name": "look", "when": {"customer_id": {"exists": True}}, "plugin": {"look": {}}}
 
 
@@ -55,73 +42,25 @@ class Scripted(Caller):
         return await self.answer(payment.customer_id, question)
 
 
-class Stage:
-    def __init__(self, made: Planner, in_process_seconds: float = 0.0) -> None:
-        names = ("in", "alpha", "beta", "dead", "delay.1", "delay.5")
-        self.broker = MemoryBroker(bindings={name: name for name in names})
-        self.broker.queues = {name: deque() for name in names}
-        self.lane = MemoryLane(self.broker, "in", prefetch=50)
-        self.counts: Counter[str] = Counter()
-        self.plugins = Scripted()
-        ids = itertools.count(1)
-        self.now = NOW
-        self.pipeline = Pipeline(
-            lane=self.lane,
-            planner=made,
-            envelopes=Envelopes(lambda: f"m-{next(ids)}", "dead", "in"),
-            steps=NextSteps(
-                RetryPolicies(RetryPolicy(in_process_seconds, (1.0, 5.0))),
-                Breakers(lambda *_: None),
-                lambda: self.now,
-                asyncio.get_running_loop().time,
-            ),
-            tracer=PassingTracer(),
-            log=get_log(),
-            reporter=Reporter(self.counts, get_log(), each_dispatch=False),
-            limits=Limits(max_batch=10, max_message_bytes=10_000),
-            now=lambda: self.now,
-            delay_exchange=lambda seconds: f"delay.{seconds:g}",
-            queue="in",
-            returns="payments.return",
-            plugins=self.plugins,
+class AskingStage(MemoryStage):
+    """A stage whose rules ask the step ``look`` about each payment with a customer."""
+
+    plugins: Scripted
+
+    def __init__(self, in_process_seconds: float = 0.0, **sections: Any) -> None:
+        super().__init__(
+            in_process_seconds, planner=planner(**(sections or {"steps": [STEP]})), plugins=Scripted()
         )
 
-    def put(self, customer: str | None = None, number: int = 1, **headers: Any) -> None:
+    def pay(self, customer: str | None = None, number: int = 1) -> None:
+        """Publish a payment named for its customer."""
         changes = {} if customer is None else {"customer_id": customer}
-        message = body(payment_id=f"{customer or 'plain'}-{number}", **changes)
-        self.broker.queues["in"].append(Stored(message, Properties(headers=headers), "payments", "card.eur"))
-
-    def ids(self, queue: str) -> list[str]:
-        return sorted(orjson.loads(one.body)["payment_id"] for one in self.broker.queues[queue])
-
-    def headers(self, queue: str) -> dict[str, Any]:
-        (one,) = self.broker.queues[queue]
-        return dict(one.properties.headers)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
-        task = asyncio.ensure_future(self.pipeline.run())
-        try:
-            yield task
-            await self.lane.stop_intake()
-            await asyncio.wait_for(task, SOON)
-        finally:
-            task.cancel()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(SOON):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    async def drain(self, count: int) -> None:
-        async with self.running():
-            await self.until(lambda: self.counts.total() >= count)
-        assert not self.lane.unacked
+        self.put(body(payment_id=f"{customer or 'plain'}-{number}", **changes))
 
 
 async def test_neighbours_do_not_wait_for_a_plugin() -> None:
     """Payments of the same batch that reach no plugin are sent and settled while one is still asked."""
-    stage, answered = Stage(planner(steps=[STEP])), asyncio.Event()
+    stage, answered = AskingStage(), asyncio.Event()
 
     async def answer(_customer: str, _question: Question) -> object:
         await answered.wait()
@@ -129,7 +68,7 @@ async def test_neighbours_do_not_wait_for_a_plugin() -> None:
 
     stage.plugins.answer = answer
     for number in range(9):
-        stage.put("slow" if number == 4 else None, number)
+        stage.pay("slow" if number == 4 else None, number)
     async with stage.running():
         await stage.until(lambda: stage.counts["dispatched"] == 8)
         assert stage.ids("alpha") == sorted(f"plain-{n}" for n in range(9) if n != 4)
@@ -151,7 +90,7 @@ async def test_neighbours_do_not_wait_for_a_plugin() -> None:
 )
 async def test_a_failure_costs_its_own_payment(answer: object, queue: str, code: str) -> None:
     """It is delayed or dead-lettered with its reason; the others of its batch are dispatched."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
 
     async def say(customer: str, _question: Question) -> object:
         if customer == "good":
@@ -162,7 +101,7 @@ async def test_a_failure_costs_its_own_payment(answer: object, queue: str, code:
 
     stage.plugins.answer = say
     for number in range(4):
-        stage.put("bad" if number == 1 else "good", number)
+        stage.pay("bad" if number == 1 else "good", number)
     await stage.drain(4)
     assert stage.ids("alpha") == ["good-0", "good-2", "good-3"]
     assert stage.ids(queue) == ["bad-1"]
@@ -175,13 +114,13 @@ def _codes(headers: dict[str, Any]) -> list[str]:
 
 async def test_the_last_failure_is_a_dead_letter() -> None:
     """After the last delay the payment is dead, with every attempt's code, its body as it came."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
 
     async def say(_customer: str, _question: Question) -> object:
         raise StepUnavailable("raised")
 
     stage.plugins.answer = say
-    stage.put("bad")
+    stage.pay("bad")
     async with stage.running():
         for delay in ("delay.1", "delay.5"):
             await stage.until(lambda d=delay: stage.broker.queues[d])
@@ -197,7 +136,7 @@ async def test_the_last_failure_is_a_dead_letter() -> None:
 
 async def test_a_failure_is_tried_again_in_process() -> None:
     """A plugin that comes back at once costs no trip through a delay queue."""
-    stage = Stage(planner(steps=[STEP]), in_process_seconds=2.0)
+    stage = AskingStage(in_process_seconds=2.0)
     answers = iter([StepUnavailable("raised"), StepUnavailable("raised"), Continue({"n": 1})])
 
     async def say(_customer: str, _question: Question) -> object:
@@ -207,7 +146,7 @@ async def test_a_failure_is_tried_again_in_process() -> None:
         return answer
 
     stage.plugins.answer = say
-    stage.put("twice")
+    stage.pay("twice")
     await stage.drain(1)
     (sent,) = stage.broker.queues["alpha"]
     assert orjson.loads(sent.body)["enrichment"] == {"look.n": 1}
@@ -216,13 +155,13 @@ async def test_a_failure_is_tried_again_in_process() -> None:
 
 async def test_an_overrun_is_not_tried_again_at_once() -> None:
     """It has had its time: the next try is after a delay."""
-    stage = Stage(planner(steps=[STEP]), in_process_seconds=2.0)
+    stage = AskingStage(in_process_seconds=2.0)
 
     async def say(_customer: str, _question: Question) -> object:
         raise StepOverran("hung")
 
     stage.plugins.answer = say
-    stage.put("hung")
+    stage.pay("hung")
     await stage.drain(1)
     assert stage.ids("delay.1") == ["hung-1"]
     assert len(stage.plugins.asked) == 1
@@ -230,14 +169,14 @@ async def test_an_overrun_is_not_tried_again_at_once() -> None:
 
 async def test_a_retry_goes_by_the_rules_in_force() -> None:
     """Rules that no longer ask set the payment free; the dispatch names the version that decided."""
-    stage = Stage(planner(steps=[STEP]), in_process_seconds=2.0)
+    stage = AskingStage(in_process_seconds=2.0)
 
     async def say(_customer: str, _question: Question) -> object:
         stage.pipeline.use(planner("v2"))
         raise StepUnavailable("raised")
 
     stage.plugins.answer = say
-    stage.put("bad")
+    stage.pay("bad")
     await stage.drain(1)
     (sent,) = stage.broker.queues["alpha"]
     assert orjson.loads(sent.body)["rules_version"] == "v2"
@@ -245,14 +184,14 @@ async def test_a_retry_goes_by_the_rules_in_force() -> None:
 
 async def test_a_payment_that_is_asked_about_keeps_its_rules() -> None:
     """A reload while a plugin is asked changes nothing for that payment, and none of its questions."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
 
     async def say(_customer: str, _question: Question) -> object:
         stage.pipeline.use(planner("v2", steps=[{**STEP, "name": "other"}]))
         return Continue({"a": 1})
 
     stage.plugins.answer = say
-    stage.put("good")
+    stage.pay("good")
     await stage.drain(1)
     sent = orjson.loads(stage.broker.queues["alpha"][0].body)
     assert (sent["rules_version"], sent["enrichment"]) == ("v1", {"look.a": 1})
@@ -260,9 +199,9 @@ async def test_a_payment_that_is_asked_about_keeps_its_rules() -> None:
 
 async def test_a_refused_dispatch_after_a_plugin_is_retried_like_any_other() -> None:
     """The next candidate has it; the plugin is not asked again."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
     stage.broker.full.add("alpha")
-    stage.put("good")
+    stage.pay("good")
     await stage.drain(1)
     assert stage.ids("beta") == ["good-1"]
     assert len(stage.plugins.asked) == 1
@@ -270,14 +209,14 @@ async def test_a_refused_dispatch_after_a_plugin_is_retried_like_any_other() -> 
 
 async def test_the_end_of_a_session_waits_for_no_plugin() -> None:
     """Payments that are asked about are released at once, unacknowledged, for the next session."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
     never = asyncio.Event()
 
     async def say(_customer: str, _question: Question) -> object:
         return await never.wait()
 
     stage.plugins.answer = say
-    stage.put("slow")
+    stage.pay("slow")
     task = asyncio.ensure_future(stage.pipeline.run())
     await stage.until(lambda: stage.plugins.asked)
     stage.lane.end("the connection is lost")
@@ -289,14 +228,14 @@ async def test_the_end_of_a_session_waits_for_no_plugin() -> None:
 
 async def test_draining_waits_for_plugins() -> None:
     """A stop finishes what is asked about, and settles it."""
-    stage, answered = Stage(planner(steps=[STEP])), asyncio.Event()
+    stage, answered = AskingStage(), asyncio.Event()
 
     async def say(_customer: str, _question: Question) -> object:
         await answered.wait()
         return Continue()
 
     stage.plugins.answer = say
-    stage.put("slow")
+    stage.pay("slow")
     async with stage.running():
         await stage.until(lambda: stage.plugins.asked)
         await stage.lane.stop_intake()
@@ -308,18 +247,18 @@ async def test_draining_waits_for_plugins() -> None:
 async def test_an_expired_payment_is_dead_and_its_neighbours_are_not() -> None:
     """A payment that grows too old while it is delayed goes nowhere any more."""
     rules = [{"name": "short", "when": {}, "route": {"to": "alpha", "expires_after_seconds": 60}}]
-    stage = Stage(planner(rules=rules))
+    stage = AskingStage(rules=rules)
     stage.now = NOW + timedelta(seconds=61)
-    stage.put()
+    stage.pay()
     await stage.drain(1)
     assert stage.headers("dead")["payment-error-code"] == "expired"
 
 
 async def test_a_question_without_a_plugin_stops_the_worker() -> None:
     """It is our bug: the payment stays in the broker, and nothing more is taken."""
-    stage = Stage(planner(steps=[STEP]))
+    stage = AskingStage()
     stage.pipeline.plugins = Caller()
-    stage.put("good")
+    stage.pay("good")
     with pytest.raises(InvariantViolation, match="step look is not bound"):
         await asyncio.wait_for(stage.pipeline.run(), SOON)
     assert stage.lane.unacked
