@@ -1,21 +1,23 @@
 """What every journal does, whatever it is made of: the suite that each backend passes."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
-from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, later
+from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, journal_rig, later
 from worker.errors import IllegalTransition, InvariantViolation, SecondDispatch
 from worker.journal.books import Standing
 from worker.journal.entries import Happening
-from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
 from worker.journal.protocol import NEW, Amendment, Conflict, Done, Ending, Held, Intent, New, Resume
 from worker.journal.states import State
 from worker.money import Carry
 
 
-@pytest.fixture(params=["memory"])
-def rig(request: pytest.FixtureRequest) -> JournalRig:
-    memory = Memory()
-    return JournalRig(lambda owner: MemoryJournal(owner, 60, memory), lambda: MemoryBooks(memory))
+@pytest.fixture(params=["memory", "sqlite"])
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalRig]:
+    async with journal_rig(request.param, tmp_path) as rig:
+        yield rig
 
 
 def happenings(rig: JournalRig, payment_id: str = "pay-1") -> list[Happening]:

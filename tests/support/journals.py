@@ -1,8 +1,10 @@
 """Intents, endings and journals for tests."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +12,11 @@ import orjson
 from tests.support.payments import NOW
 from worker.journal.books import Books
 from worker.journal.fingerprint import Fingerprints
+from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
 from worker.journal.protocol import Charged, Ending, Intent, Journal
+from worker.journal.sqlite.books import SqliteBooks
+from worker.journal.sqlite.journal import SqliteJournal
+from worker.journal.sqlite.migrate import migrate
 from worker.journal.states import State
 from worker.money import Carry
 from worker.planning import make_dispatch_id
@@ -24,6 +30,33 @@ class JournalRig:
 
     worker: Callable[[str], Journal]
     books: Callable[[], Books]
+
+
+@asynccontextmanager
+async def journal_rig(backend: str, folder: Path) -> AsyncIterator[JournalRig]:
+    """A new journal of one backend, whose workers' ways are closed at the end; leases last a minute."""
+    opened: dict[str, Journal] = {}
+    memory, path = Memory(), folder / "journal.db"
+
+    def worker(owner: str) -> Journal:
+        if owner not in opened:
+            opened[owner] = (
+                SqliteJournal.open(path, owner, 60)
+                if backend == "sqlite"
+                else MemoryJournal(owner, 60, memory)
+            )
+        return opened[owner]
+
+    def books() -> Books:
+        return SqliteBooks.open(path) if backend == "sqlite" else MemoryBooks(memory)
+
+    if backend == "sqlite":
+        migrate(path)
+    try:
+        yield JournalRig(worker, books)
+    finally:
+        for journal in opened.values():
+            await journal.close()
 
 
 def later(seconds: float) -> datetime:

@@ -21,6 +21,7 @@ class Payment:
     intent: Intent
     known: Known
     created: int
+    claimed: int
     changed: int
     code: str | None = None
     duplicates: int = 0
@@ -93,19 +94,24 @@ class MemoryJournal:
         payments, at = self.memory.payments, changes.now
         self.memory.carries |= {key: changes.carries[key] for key in changes.carried}
         for put in changes.inserts:
-            payments[put.intent.payment_id] = Payment(
-                put.intent, changes.known[put.intent.payment_id], at, at
-            )
+            known = changes.known[put.intent.payment_id]
+            payments[put.intent.payment_id] = Payment(put.intent, known, at, at, at)
         for put in changes.replaces:
             earlier = payments[put.intent.payment_id]
             self._close(earlier, put.closes, at, put.code)
             payments[put.intent.payment_id] = replace(
-                earlier, intent=put.intent, known=changes.known[put.intent.payment_id], changed=at, code=None
+                earlier,
+                intent=put.intent,
+                known=changes.known[put.intent.payment_id],
+                claimed=at,
+                changed=at,
+                code=None,
             )
         for takeover in changes.takeovers:
             payment = payments[takeover.intent.payment_id]
             self._close(payment, takeover.closes, at, None)
-            payment.known, payment.changed = changes.known[takeover.intent.payment_id], at
+            payment.known = changes.known[takeover.intent.payment_id]
+            payment.claimed = payment.changed = at
             payment.intent = payment.intent._replace(trace_id=takeover.intent.trace_id)
         for intent in changes.duplicates:
             payment = payments[intent.payment_id]
@@ -122,7 +128,7 @@ class MemoryJournal:
             intent, known = payment.intent, payment.known
             self.memory.enter(
                 happening, intent.payment_id, True, known.attempt, code, intent.trace_id, known.owner,
-                payment.changed, at, *_described(intent),
+                payment.claimed, at, *_described(intent),
             )  # fmt: skip
 
 

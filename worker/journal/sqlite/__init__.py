@@ -1,0 +1,1 @@
+"""The journal in one SQLite file, shared by the processes of one host."""

@@ -1,0 +1,134 @@
+"""One transaction's requests against a journal file: claims, amendments, endings."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+
+from worker.journal.changes import Changes, Put, sort_endings
+from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
+from worker.journal.sqlite.reading import read_bodies, read_carries, read_known
+from worker.journal.sqlite.writing import Interned, Writer
+from worker.journal.states import State
+from worker.journal.times import milliseconds
+
+
+class Surprised(Exception):
+    """The quick way met a payment that is not as expected: the transaction is to be done again, carefully."""
+
+
+@dataclass(slots=True)
+class Mine:
+    """The rows and dispatches of this worker's claims, so that endings need not look for them.
+
+    Only ever a shortcut: what is not here is looked up, and what is here is checked when it is written.
+    """
+
+    rows: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+
+    def add(self, claims: Iterable[tuple[str, str | None]], rows: Iterable[int]) -> None:
+        """Remember claims, each a payment's id and that of its dispatch."""
+        if len(self.rows) > 100_000:  # sessions that ended have left theirs behind
+            self.rows.clear()
+        self.rows.update(
+            (payment_id, (row, sent)) for (payment_id, sent), row in zip(claims, rows, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A transaction in the making. Unless it is ``careful``, it takes all claims to be new."""
+
+    connection: sqlite3.Connection
+    interned: Interned
+    owner: str
+    lease_milliseconds: int
+    mine: Mine
+    careful: bool
+
+    def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        at = milliseconds(now)
+        if len({intent.payment_id for intent in intents}) < len(intents):
+            return self._claim_in_turn(intents, now)
+        if self.careful or any(intent.carrying for intent in intents):
+            changes, rows = self._changes(intents, at)
+            changes.claim(intents)
+            return self._write(changes, rows)
+        puts = [Put(intent, None, ()) for intent in intents]
+        try:
+            new = self._writer().insert(puts, at, at + self.lease_milliseconds)
+        except sqlite3.IntegrityError:
+            raise Surprised from None
+        self.mine.add(map(_CLAIMED, intents), new)
+        return [NEW] * len(intents)
+
+    def _claim_in_turn(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
+        """Claim deliveries of one payment in the same batch one after the other."""
+        first: dict[str, int] = {}
+        for place, intent in enumerate(intents):
+            first.setdefault(intent.payment_id, place)
+        chosen = list(first.values())
+        rest = sorted(set(range(len(intents))) - set(chosen))
+        claims: dict[int, Claim] = {}
+        for places in (chosen, rest):
+            answers = self.claim([intents[place] for place in places], now)
+            claims |= zip(places, answers, strict=True)
+        return [claims[place] for place in range(len(intents))]
+
+    def amend(self, amendments: Sequence[Amendment], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        changes, rows = self._changes([amendment.intent for amendment in amendments], milliseconds(now))
+        changes.amend(amendments)
+        return self._write(changes, rows)
+
+    def record(self, endings: Sequence[Ending], now: datetime) -> None:
+        """See ``Journal``."""
+        at, writer = milliseconds(now), self._writer()
+        quick: list[int] = []
+        others: list[Ending] = []
+        for ending in endings:
+            row, dispatch_id = self.mine.rows.pop(ending.payment_id or "", _NOT_MINE)
+            as_claimed = ending.state is State.DISPATCHED and ending.dispatch_id == dispatch_id is not None
+            if as_claimed and not self.careful:
+                quick.append(row)
+            else:
+                others.append(ending)
+        if others:
+            known, rows = read_known(self.connection, (e.payment_id for e in others if e.payment_id))
+            ended, strays = sort_endings(others, known, self.owner)
+            writer.end(ended, [rows[ending.payment_id or ""] for ending in ended], at)
+            writer.stray(strays, at)
+        if quick and writer.dispatched(quick, at) < len(quick):
+            raise Surprised
+
+    def _writer(self) -> Writer:
+        return Writer(self.connection, self.interned, self.owner)
+
+    def _changes(self, intents: Sequence[Intent], at: int) -> tuple[Changes, dict[str, int]]:
+        known, rows = read_known(self.connection, (intent.payment_id for intent in intents))
+        keys = [key for intent in intents if intent.carrying for key in intent.carrying.keys]
+        carries = read_carries(self.connection, keys) if keys else {}
+        return Changes(self.owner, at, at + self.lease_milliseconds, known, carries), rows
+
+    def _write(self, changes: Changes, rows: dict[str, int]) -> Sequence[Claim]:
+        writer, now, lease_until = self._writer(), changes.now, changes.lease_until
+        writer.carry([(key, changes.carries[key]) for key in changes.carried])
+        if changes.inserts:
+            new = writer.insert(changes.inserts, now, lease_until)
+            rows |= zip((put.intent.payment_id for put in changes.inserts), new, strict=True)
+        replaced, taken = changes.replaces, changes.takeovers
+        writer.replace(replaced, [rows[put.intent.payment_id] for put in replaced], now, lease_until)
+        writer.take_over(taken, [rows[each.intent.payment_id] for each in taken], now, lease_until)
+        writer.repeat(changes.duplicates, [rows[intent.payment_id] for intent in changes.duplicates], now)
+        claims = [_CLAIMED(put.intent) for put in (*changes.inserts, *replaced)]
+        claims += [(known.payment_id, known.dispatch_id) for _, known in changes.resumed]
+        self.mine.add(claims, [rows[payment_id] for payment_id, _ in claims])
+        resumed = [known.payment_id for _, known in changes.resumed]
+        bodies = read_bodies(self.connection, resumed) if resumed else {}
+        return changes.answered(bodies.get)
+
+
+_CLAIMED = attrgetter("payment_id", "dispatch_id")
+_NOT_MINE: tuple[int, str | None] = (0, None)

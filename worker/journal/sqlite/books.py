@@ -1,0 +1,94 @@
+"""The read side of a journal file."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from worker.journal.books import Standing
+from worker.journal.entries import Entry
+from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.schema import HAPPENINGS, STATES
+from worker.journal.sqlite.writing import unpack
+from worker.money import Carry
+
+_STANDING: Final = """
+    SELECT p.payment_id, hex(p.fingerprint), p.state, p.attempt, p.redrives, p.pinned, o.name, p.lease_until,
+        w.currency, w.scale, p.gross, p.net, p.fees, w.rule, w.rules_version, w.candidate, w.processor,
+        w.exchange, w.routing_key, p.dispatch_id, w.priority,
+        CASE WHEN p.dispatch_id IS NOT NULL THEN substr(b.bytes, p.start + 1, p.length) END,
+        p.code, p.trace_id, p.charged, p.created, p.changed, p.duplicates
+    FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner
+        LEFT JOIN bodies AS b ON b.id = p.batch
+"""
+_ENTRIES: Final = """
+    SELECT h.id, h.happening, ifnull(p.payment_id, nullif(h.payment_id, '')), h.payment IS NOT NULL,
+        h.attempt, h.code, h.trace_id, o.name, h.began, h.ended, w.currency, w.scale, h.gross, h.net, h.fees,
+        w.rule, w.rules_version, w.candidate, w.processor, h.dispatch_id
+    FROM history AS h JOIN owners AS o ON o.id = h.owner
+        LEFT JOIN payments AS p ON p.id = h.payment LEFT JOIN ways AS w ON w.id = h.way
+"""
+_HISTORY: Final = f"""
+    {_ENTRIES} WHERE h.payment = (SELECT id FROM payments WHERE payment_id = :id)
+    UNION ALL {_ENTRIES} WHERE h.payment_id = :id ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteBooks:
+    """Reads a journal file."""
+
+    path: Path
+    connection: sqlite3.Connection
+
+    @classmethod
+    def open(cls, path: Path) -> "SqliteBooks":
+        """Open a journal file for reading.
+
+        Raises:
+            JournalUnavailable, JournalMismatch, JournalCorrupt: it cannot be read.
+        """
+        connection = connect(path, read_only=True)
+        check_version(connection, path)
+        return cls(path, connection)
+
+    def find(self, name: str) -> Standing | None:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            execute = self.connection.execute
+            found = execute(f"{_STANDING} WHERE p.payment_id = ?", (name,)).fetchone()
+            if found is None:
+                found = execute(f"{_STANDING} WHERE p.dispatch_id = ?", (name,)).fetchone()
+            if found is None:
+                by_history = "p.id = (SELECT payment FROM history WHERE dispatch_id = ?)"
+                found = execute(f"{_STANDING} WHERE {by_history}", (name,)).fetchone()
+        return None if found is None else _standing(found)
+
+    def history(self, payment_id: str) -> Sequence[Entry]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute(_HISTORY, {"id": payment_id}).fetchall()
+        return [_entry(row) for row in found]
+
+    def carries(self) -> Mapping[str, Carry]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute("SELECT key, remainder FROM carries").fetchall()
+        return {key: Carry.parse(text) for key, text in found}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+
+def _standing(row: Sequence[Any]) -> Standing:
+    payment_id, fingerprint, state, attempt, redrives, pinned, *more = row
+    charged, _ = unpack(more[18])
+    more[18] = None if charged is None else charged.trail
+    return Standing(payment_id, fingerprint.lower(), STATES[state], attempt, redrives, bool(pinned), *more)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    number, happening, payment_id, claimed, *more = row
+    return Entry(number, HAPPENINGS[happening], payment_id, bool(claimed), *more)

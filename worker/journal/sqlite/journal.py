@@ -1,0 +1,175 @@
+"""The SQLite journal as the pipeline sees it: one thread writes, and what waits is one transaction."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Final, TypeAlias
+
+from worker.errors import JournalUnavailable, WorkerError
+from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.sqlite.batch import Batch, Mine, Surprised
+from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.writing import Interned
+
+MAX_REQUESTS: Final = 16
+"""Requests of one transaction; those of a few batches in flight are fewer."""
+CAREFUL_TRANSACTIONS: Final = 64
+"""After a surprise repeats are about, and looking first costs less than doing transactions twice."""
+
+_Work: TypeAlias = Callable[[Batch], Any]
+
+
+@dataclass(slots=True)
+class _Request:
+    """A batch that waits for its transaction, and the answer it waits for."""
+
+    work: _Work
+    answer: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class SqliteJournal:
+    """One worker's way to a journal file; ``owner`` is that worker's own name.
+
+    A thread of its own waits for the disk, so that the event loop never does. All requests that came while it
+    was busy become the next transaction: under load one wait for the disk serves several batches.
+    """
+
+    path: Path
+    owner: str
+    lease_seconds: float = 60.0
+    _requests: "SimpleQueue[_Request | None]" = field(default_factory=SimpleQueue)
+    _thread: threading.Thread | None = None
+    _closed: bool = False
+    _connection: sqlite3.Connection | None = None
+    _interned: Interned = field(default_factory=Interned)
+    _mine: Mine = field(default_factory=Mine)
+    _careful_for: int = 0
+
+    @classmethod
+    def open(cls, path: Path, owner: str, lease_seconds: float = 60.0) -> "SqliteJournal":
+        """Open a journal file whose tables stand.
+
+        Raises:
+            JournalUnavailable, JournalMismatch, JournalCorrupt: it cannot be used.
+        """
+        journal = cls(path, owner, lease_seconds)
+        journal._connection = connect(path)
+        check_version(journal._connection, path)
+        journal._thread = threading.Thread(target=journal._work, name="journal", daemon=True)
+        journal._thread.start()
+        return journal
+
+    async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        claims: Sequence[Claim] = await self._ask(lambda batch: batch.claim(intents, now), intents)
+        return claims
+
+    async def amend(self, amendments: Sequence[Amendment], now: datetime) -> Sequence[Claim]:
+        """See ``Journal``."""
+        claims: Sequence[Claim] = await self._ask(lambda batch: batch.amend(amendments, now), amendments)
+        return claims
+
+    async def record(self, endings: Sequence[Ending], now: datetime) -> None:
+        """See ``Journal``."""
+        await self._ask(lambda batch: batch.record(endings, now), endings)
+
+    async def close(self) -> None:
+        """See ``Journal``."""
+        if not self._closed:
+            self._closed = True
+            self._requests.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    async def _ask(self, work: _Work, batch: Sequence[object]) -> Any:
+        if not batch:
+            return []
+        if self._closed:
+            raise JournalUnavailable(f"the journal {self.path} is closed")
+        request = _Request(work, asyncio.get_running_loop().create_future())
+        self._requests.put(request)
+        return await request.answer
+
+    def _work(self) -> None:
+        """Run transactions until the journal is closed; the thread's own loop."""
+        while (request := self._requests.get()) is not None:
+            group = [request]
+            ending = False
+            while len(group) < MAX_REQUESTS and not self._requests.empty():
+                more = self._requests.get()
+                if more is None:
+                    ending = True
+                    break
+                group.append(more)
+            self._transact(group)
+            group[0].answer.get_loop().call_soon_threadsafe(partial(_answer, group))
+            if ending:
+                break
+        self._disconnect()
+
+    def _transact(self, group: Sequence[_Request]) -> None:
+        """Run a group of requests as one transaction; what is wrong is for all, or for one, to hear."""
+        try:
+            with speaking_of(self.path):
+                if self._careful_for == 0:
+                    try:
+                        self._try(group, careful=False)
+                    except Surprised:
+                        self._careful_for = CAREFUL_TRANSACTIONS
+                    else:
+                        return
+                self._careful_for -= 1
+                self._try(group, careful=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the group is on disk
+            self._disconnect()
+            for request in group:
+                request.error = error
+
+    def _try(self, group: Sequence[_Request], *, careful: bool) -> None:
+        if self._connection is None:
+            self._connection = connect(self.path)
+        connection = self._connection
+        batch = Batch(
+            connection, self._interned, self.owner, int(self.lease_seconds * 1000), self._mine, careful
+        )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for request in group:
+                try:
+                    request.result, request.error = request.work(batch), None
+                except WorkerError as error:  # decided before anything was written
+                    request.error = error
+            connection.execute("COMMIT")
+        except BaseException:
+            self._interned.clear()
+            self._mine.rows.clear()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _disconnect(self) -> None:
+        self._interned.clear()
+        self._mine.rows.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _answer(group: Sequence[_Request]) -> None:
+    """Hand out a transaction's answers, on the event loop."""
+    for request in group:
+        if request.answer.cancelled():
+            continue
+        if request.error is not None:
+            request.answer.set_exception(request.error)
+        else:
+            request.answer.set_result(request.result)
