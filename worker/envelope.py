@@ -75,16 +75,16 @@ class Arrival(NamedTuple):
     routing_key: str | None = None
 
 
-def read_arrival(delivery: Delivery, properties: Properties, returns: str) -> Arrival:
+def read_arrival(delivery: Delivery, properties: Properties, returns: str, *, pins: bool = True) -> Arrival:
     """Read a payment's past from a delivery; headers not as the worker writes them count as absent.
 
     Only what comes back through ``returns``, the exchange behind the delay queues, has a past: a producer's
-    headers of these names are nobody's attempts.
+    headers of these names are nobody's attempts. A redelivery is pinned unless ``pins`` is False.
     """
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers or delivery.exchange != returns:
         return Arrival(
-            delivery.redelivered, message_id=properties.message_id, expiration=properties.expiration
+            pins and delivery.redelivered, message_id=properties.message_id, expiration=properties.expiration
         )
     attempt = headers[names.ATTEMPT]
     valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT
@@ -96,7 +96,7 @@ def read_arrival(delivery: Delivery, properties: Properties, returns: str) -> Ar
         routing_key=_text(headers.get(names.ROUTING_KEY)),
         message_id=_text(headers.get(names.MESSAGE_ID)),
         expiration=_text(headers.get(names.EXPIRATION)),
-        pinned=delivery.redelivered or bool(headers.get(names.PINNED)),
+        pinned=(pins and delivery.redelivered) or bool(headers.get(names.PINNED)),
         pinned_to=_text(headers.get(names.PINNED)),
     )
 

@@ -251,6 +251,12 @@ class PublishRefused(TransientError):
     code = "publish_refused"
 
 
+class ClaimedElsewhere(TransientError):
+    """Another worker has this payment in its hands, or a copy of it is in this one's."""
+
+    code = "claimed_elsewhere"
+
+
 class CircuitOpen(TransientError):
     """Every candidate's circuit breaker is open: they have failed too often to be tried now."""
 

@@ -27,7 +27,8 @@ from worker.work import FIRST_CANDIDATE, ToAsk, ToDead, Work
 class Intake:
     """Opens deliveries from ``queue``; delayed ones came back through the exchange ``returns``.
 
-    ``on_violation`` learns of a broken invariant.
+    ``on_violation`` learns of a broken invariant. ``pins``: nobody remembers what was sent for a payment that
+    is delivered again, so it is kept with its route's first candidate.
     """
 
     planner: Planner
@@ -37,12 +38,13 @@ class Intake:
     returns: str
     max_message_bytes: int
     on_violation: Callable[[InvariantViolation], None]
+    pins: bool = True
 
     def open(self, delivery: Delivery, now: datetime) -> Work:
         """Return a delivery's work; its first step sends, dead-letters or asks a plugin. Raises nothing."""
         try:
             properties = delivery.properties
-            arrival = read_arrival(delivery, properties, self.returns)
+            arrival = read_arrival(delivery, properties, self.returns, pins=self.pins)
         except MalformedProperties as error:
             return self._unreadable(delivery, error, now)
         trace = self.tracer.receive(properties.headers, lambda: self._describe(delivery, arrival))
@@ -51,9 +53,10 @@ class Intake:
             decoded = decode(
                 delivery.body, properties.content_type, properties.content_encoding, self.max_message_bytes
             )
-            work.payment_id = decoded.payment.payment_id
+            work.decoded, work.payment_id = decoded, decoded.payment.payment_id
             work.plan = self.planner.plan(decoded, now)
         except PluginNeeded as needed:
+            work.gross = self.planner.gross(decoded.payment)
             work.step = ToAsk(decoded, self.planner, now, needed.question, {})
         except Exception as error:  # noqa: BLE001 - the one place: a bug costs this payment only, and says so
             self._fail(work, error, now)
@@ -107,7 +110,9 @@ class Intake:
         return work
 
     def _die(self, work: Work, error: PermanentError, code: str, now: datetime) -> None:
-        if work.payment_id is None:
+        if work.decoded is not None:
+            work.gross = self.planner.gross(work.decoded.payment)
+        elif work.payment_id is None:
             work.payment_id = payment_id_hint(work.delivery.body)
         work.step = ToDead(error, (*work.arrival.attempts, work.attempt(rfc3339(now), code)))
 

@@ -17,6 +17,12 @@ HELD_BACK_SECONDS: Final = (0.5, 15.0)
 """Shortest and longest wait before a delay or dead-letter queue that refused is tried again."""
 
 
+def held_back_seconds(tries: int) -> float:
+    """Return how long to hold back after so many tries at what has to be done before anything else can be."""
+    shortest, longest = HELD_BACK_SECONDS
+    return min(longest, shortest * 2.0 ** min(tries, 10))
+
+
 @dataclass(frozen=True, slots=True)
 class NextSteps:
     """Decides by retry policies and circuit breakers. ``clock`` gives monotonic seconds."""
@@ -53,7 +59,7 @@ class NextSteps:
         step = work.step
         if not isinstance(step, ToProcessor):
             return False
-        processor = work.planned().candidates[step.candidate].name
+        processor = work.prepare(step.candidate).processor
         self.breakers.of(processor).failed(self.clock())
         work.failure = self._attempt(work, refusal.code, processor)
         next_one = self._candidate_behind(step.candidate, work)
@@ -64,9 +70,8 @@ class NextSteps:
         """Return how many seconds to wait for this payment's next step, choosing that step."""
         if isinstance(work.step, ToDelay | ToDead):
             # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
-            shortest, longest = HELD_BACK_SECONDS
             work.tries += 1
-            return min(longest, shortest * 2.0 ** min(work.tries, 10))
+            return held_back_seconds(work.tries)
         now = self.clock()
         if work.refused_since is None:
             work.refused_since = now
@@ -91,6 +96,8 @@ class NextSteps:
 
     def _candidate_behind(self, index: int, work: Work) -> ToProcessor | None:
         """Return the dispatch to the next candidate that may have the payment, None where there is none."""
+        if work.resumed:
+            return FIRST_CANDIDATE if index < 0 else None
         candidates, arrival = work.planned().candidates, work.arrival
         if arrival.pinned and arrival.pinned_to is None:
             work.arrival = arrival = arrival._replace(pinned_to=candidates[0].name)

@@ -16,6 +16,15 @@ class Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The journal knows the payment to be where it belongs: ``dispatch_id`` at ``processor``, or neither."""
+
+    name: ClassVar[str] = "duplicate"
+    processor: str | None
+    dispatch_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Delayed:
     """A delay queue has confirmed it; it comes back after ``seconds``."""
 
@@ -40,4 +49,4 @@ class Released:
     reason: str
 
 
-Outcome: TypeAlias = Dispatched | Delayed | DeadLettered | Released
+Outcome: TypeAlias = Dispatched | Duplicate | Delayed | DeadLettered | Released

@@ -1,24 +1,27 @@
 """One batch of deliveries after another, from bytes to settled.
 
 The pipeline never waits for a batch to fill: it takes whatever has arrived while earlier batches were in
-flight. A payment passes the same steps in every batch: take, open (decode and plan), send, settle. Where a
-plugin has a say, the payment leaves its batch and goes on as a work of its own once it is planned. What is
-sent is the payment's next step: a dispatch to a candidate, a trip through a delay queue, or a dead letter.
-Only when the broker has confirmed it is the delivery acknowledged.
+flight. A payment passes the same steps in every batch: take, open (decode and plan), claim, send, record,
+settle. Where a plugin has a say, the payment leaves its batch and goes on as a work of its own once it is
+planned. What is sent is the payment's next step: a dispatch to a candidate, a trip through a delay queue, or
+a dead letter. Only when the broker has confirmed it, and the journal knows, is the delivery acknowledged.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
+from worker.claiming import Claims, NoClaims, Secured
 from worker.envelope import Envelopes, rfc3339
-from worker.errors import BrokerUnavailable, StepOverran, TransientError
+from worker.errors import BrokerUnavailable, JournalUnavailable, StepOverran, TransientError
 from worker.intake import Intake
-from worker.next_step import NextSteps
-from worker.outcome import Dispatched, Released
+from worker.next_step import NextSteps, held_back_seconds
+from worker.outcome import Dispatched, Outcome, Released
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
@@ -26,6 +29,8 @@ from worker.sending import Sending, outcome_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 from worker.work import FIRST_CANDIDATE, ToAsk, ToProcessor, Work
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Pipeline:
     queue: str
     returns: str
     plugins: Caller = field(default_factory=Caller)
+    claims: Claims = field(default_factory=NoClaims)
     _intake: Intake = field(init=False)
     _sending: Sending = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -77,6 +83,7 @@ class Pipeline:
             self.returns,
             self.limits.max_message_bytes,
             self._break,
+            pins=not self.claims.remembers,
         )
 
     async def run(self) -> None:
@@ -174,29 +181,62 @@ class Pipeline:
         for work in works:
             if work.step is FIRST_CANDIDATE:
                 work.step = self.steps.begin(work)
-        while works:
+        while works and (secured := await self._secure(works)) is not None:
+            ready, finished = secured
             now = self.now()
-            confirmations = await self.lane.send([self._sending.outgoing(work, now) for work in works])
-            done: list[int] = []
-            again: list[Work] = []
-            for work, confirmation in zip(works, confirmations, strict=True):
+            confirmations = await self.lane.send([self._sending.outgoing(work, now) for work in ready])
+            works = []
+            for work, confirmation in zip(ready, confirmations, strict=True):
                 match confirmation:
                     case Confirmed():
-                        outcome = outcome_of(work)
-                        if isinstance(outcome, Dispatched):
-                            self.steps.breakers.of(outcome.processor).succeeded()
-                        self.reporter.finish(work, outcome)
-                        done.append(work.delivery.tag)
+                        finished.append((work, outcome_of(work)))
                     case Refused():
-                        (again if self._goes_on(work, confirmation) else waiting).append(work)
+                        (works if self._goes_on(work, confirmation) else waiting).append(work)
                     case Unknown():
                         self.reporter.finish(work, Released(confirmation.reason))
                     case _:
                         assert_never(confirmation)
-            await self.lane.settle(done)
-            works = again
+            if finished:
+                await self._settle(finished)
         if waiting:
             self._start(self._retry(waiting), frees_slot=False)
+
+    async def _secure(self, works: Sequence[Work]) -> Secured | None:
+        """Claim what is about to be sent; None, with the payments released, where the session ended first."""
+        secured = await self._persisted(lambda: self.claims.secure(works, self.now()))
+        if secured is None:
+            for work in works:
+                self.reporter.finish(work, Released("the session ended before the journal knew of it"))
+        return secured
+
+    async def _settle(self, finished: Sequence[tuple[Work, Outcome]]) -> None:
+        """Record what payments came to, then acknowledge them."""
+        recorded = await self._persisted(lambda: self.claims.record(finished, self.now()))
+        for work, outcome in finished:
+            if isinstance(outcome, Dispatched):
+                self.steps.breakers.of(outcome.processor).succeeded()
+            self.reporter.finish(
+                work, outcome if recorded else Released("the session ended before the journal knew its end")
+            )
+        if recorded:
+            await self.lane.settle([work.delivery.tag for work, _ in finished])
+
+    async def _persisted(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask the journal until it does what it is asked; None where the session ended before.
+
+        Meanwhile nothing is acknowledged, so the broker soon delivers no more.
+        """
+        for tries in itertools.count(1):
+            try:
+                return await ask()
+            except JournalUnavailable as error:
+                wait = held_back_seconds(tries)
+                self.log.warning("held back", code=error.code, reason=str(error), retry_in_seconds=wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._over.wait()
+                    break
+        return None
 
     def _goes_on(self, work: Work, refusal: Refused) -> bool:
         """Choose the step after a definite refusal; True when there is something to send at once."""

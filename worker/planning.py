@@ -20,7 +20,7 @@ from worker.dispatch_members import (
     expiry_member,
     settlement_member,
 )
-from worker.errors import AmountNotPositive, HeldForReview, NoRoute, RejectedByRule
+from worker.errors import AmountNotPositive, HeldForReview, NoRoute, PermanentError, RejectedByRule
 from worker.money import Amount, parse_units
 from worker.money.settled import not_settleable
 from worker.money.text import MAX_SCALE, POWERS
@@ -38,13 +38,15 @@ from worker.routing import (
 
 
 class Dispatch(NamedTuple):
-    """What one processor is sent. One ``dispatch_id`` is one payment at one processor."""
+    """What one processor is sent, and by which rule. One ``dispatch_id`` is one payment at one processor."""
 
     dispatch_id: str
     processor: str
     exchange: str
     routing_key: str
     body: bytes
+    rule: str
+    rules_version: str
     priority: int | None = None
 
 
@@ -82,7 +84,10 @@ class Plan(NamedTuple):
             f'"rule":"{self.rule}","rules_version":"{self.rules_version}"'
         )
         body = b"%b,%b,%b}" % (decided.encode(), self.added, self.members)
-        return Dispatch(dispatch_id, name, processor.exchange, self.routing_key, body, self.priority)
+        return Dispatch(
+            dispatch_id, name, processor.exchange, self.routing_key, body, self.rule, self.rules_version,
+            self.priority,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,15 @@ class Planner:
             Charged(currency.code, scale, gross, net),
             settings.priority,
         )
+
+    def gross(self, payment: Payment) -> Charged | None:
+        """Return the amount of a payment that could not be planned, None where that is none either."""
+        try:
+            currency = self.table.currencies.lookup(payment.amount.currency)
+            units, scale = parse_units(payment.amount.value)
+        except PermanentError:
+            return None
+        return Charged(currency.code, scale, units, units)
 
     def _pass_steps(self, payment: Payment, now: datetime, answers: Answers) -> tuple[Payment, str]:
         """Return the payment as the rules see it, and what steps added to it as a JSON member."""

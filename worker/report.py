@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from worker.errors import BrokerUnavailable
-from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, Released
+from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.work import Work
@@ -29,6 +29,9 @@ class Reporter:
                 code = None
                 if self.each_dispatch:
                     self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
+            case Duplicate():
+                code = None
+                self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
             case Delayed():
                 work.trace.sent(None)
                 code = outcome.code
@@ -46,7 +49,7 @@ class Reporter:
         work.trace.end(name, code, lambda: _describe(work, outcome))
 
     def _say(self, work: Work, outcome: Outcome, **details: Any) -> None:
-        say = self.log.info if isinstance(outcome, Dispatched) else self.log.warning
+        say = self.log.info if isinstance(outcome, Dispatched | Duplicate) else self.log.warning
         say(
             outcome.name,
             payment_id=work.payment_id,

@@ -26,20 +26,19 @@ class Sending:
         step = work.step
         match step:
             case ToProcessor():
-                plan = work.planned()
-                dispatch = work.dispatch = plan.dispatch(step.candidate)
+                dispatch = work.prepare(step.candidate)
                 traceparent = work.trace.sending(
                     dispatch.exchange,
                     dispatch.routing_key,
                     lambda: {
-                        names.PAYMENT_RULE: plan.rule,
-                        names.RULES_VERSION: plan.rules_version,
+                        names.PAYMENT_RULE: dispatch.rule,
+                        names.RULES_VERSION: dispatch.rules_version,
                         names.PAYMENT_PROCESSOR: dispatch.processor,
                         names.DISPATCH_ID: dispatch.dispatch_id,
                     },
                 )
                 return self.envelopes.dispatch(
-                    dispatch, plan.payment_id, work.arrival.attempt, traceparent, now,
+                    dispatch, work.payment_id or "", work.arrival.attempt, traceparent, now,
                     work.properties.headers.get(TRACESTATE),
                 )  # fmt: skip
             case ToDelay():

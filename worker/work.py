@@ -10,7 +10,7 @@ from worker.amqp.lane import Delivery, Properties
 from worker.codec import Decoded
 from worker.envelope import Arrival
 from worker.errors import InvariantViolation, PermanentError
-from worker.planning import Dispatch, Plan, Planner
+from worker.planning import Charged, Dispatch, Plan, Planner
 from worker.routing import Question
 from worker.telemetry.tracing import PaymentTrace
 
@@ -55,7 +55,12 @@ FIRST_CANDIDATE = ToProcessor(0)
 
 @dataclass(slots=True)
 class Work:
-    """A delivery on its way to being settled. ``tries`` counts in-process tries of the current step."""
+    """A delivery on its way to being settled. ``tries`` counts in-process tries of the current step.
+
+    ``gross`` is the amount of a payment that has no plan. ``dispatch`` is what is sent to a processor, or was
+    last; ``resumed`` says that an earlier worker has written it. ``claimed`` says that the journal knows of
+    this delivery, and ``intended`` which dispatch id it expects.
+    """
 
     delivery: Delivery
     properties: Properties
@@ -63,8 +68,13 @@ class Work:
     trace: PaymentTrace
     step: Step = FIRST_CANDIDATE
     plan: Plan | None = None
+    decoded: Decoded | None = None
+    gross: Charged | None = None
     payment_id: str | None = None
     dispatch: Dispatch | None = None
+    resumed: bool = False
+    claimed: bool = False
+    intended: str | None = None
     tries: int = 1
     refused_since: float | None = None
     failure: Attempt | None = None
@@ -74,6 +84,27 @@ class Work:
         if self.plan is None:
             raise InvariantViolation("a payment without a plan is about to be dispatched")
         return self.plan
+
+    @property
+    def charged(self) -> Charged | None:
+        """What the payment is charged, or its amount; None where neither is known."""
+        return self.gross if self.plan is None else self.plan.charged
+
+    def prepare(self, candidate: int) -> Dispatch:
+        """Return what is sent to the candidate with this index; always the same where it is resumed."""
+        if self.resumed and self.dispatch is not None:
+            return self.dispatch
+        plan = self.planned()
+        dispatch = self.dispatch
+        if dispatch is None or dispatch.processor != plan.candidates[candidate].name:
+            dispatch = self.dispatch = plan.dispatch(candidate)
+        return dispatch
+
+    def resume(self, dispatch: Dispatch) -> None:
+        """Send from now on what an earlier worker may have sent, and nothing to another processor."""
+        self.dispatch, self.resumed = dispatch, True
+        self.arrival = self.arrival._replace(pinned=True, pinned_to=dispatch.processor)
+        self.step = FIRST_CANDIDATE
 
     def attempt(self, at: str, code: str, processor: str | None = None) -> Attempt:
         """Describe how this delivery's attempt failed; ``at`` is RFC 3339."""
