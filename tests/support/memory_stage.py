@@ -9,11 +9,14 @@ from typing import Any
 
 import orjson
 
+from tests.support.journals import FINGERPRINTS
 from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
 from tests.support.payments import NOW, rule_table
 from worker.amqp.lane import Properties
 from worker.breaker import Breakers
+from worker.claiming import Claims, JournalClaims, NoClaims
 from worker.envelope import Envelopes
+from worker.journal.protocol import Journal
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -46,6 +49,7 @@ class MemoryStage:
         self.breakers = Breakers(lambda *_: None)
         self.planner = planner or Planner(rule_table())
         self.plugins = plugins or Caller()
+        self.claims: Claims = NoClaims()
         self.now = NOW
         self.lane = MemoryLane(self.broker, "in", prefetch=50)
         self.counts: Counter[str] = Counter()
@@ -68,7 +72,16 @@ class MemoryStage:
             queue="in",
             returns="payments.return",
             plugins=self.plugins,
+            claims=self.claims,
         )
+
+    def remember(self, journal: Journal) -> None:
+        """Go on with a new worker that has a journal."""
+        self.lane = MemoryLane(self.broker, "in", prefetch=50)
+        self.counts.clear()
+        steps = NextSteps(self.policies, self.breakers, lambda: self.now, asyncio.get_running_loop().time)
+        self.claims = JournalClaims(journal, FINGERPRINTS, steps)
+        self.pipeline = self.make()
 
     def put(self, message: bytes, redelivered: bool = False, **properties: Any) -> None:
         """Publish a message as a producer does."""

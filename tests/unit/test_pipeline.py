@@ -342,6 +342,9 @@ class Exploding:
             raise self.error
         return self.planner.plan(decoded, now)
 
+    def gross(self, payment: Any) -> Any:
+        return self.planner.gross(payment)
+
 
 async def test_a_bug_costs_its_own_payment_only() -> None:
     """An exception nobody expected is dead-lettered as internal_error; the neighbours go on."""
