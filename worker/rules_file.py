@@ -1,8 +1,7 @@
-"""Rule files to a rule table: finds, reads and merges them, and says all that is wrong with its place."""
+"""Rule files to a rule table: reads and merges them, and says all that is wrong with its place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,16 +11,19 @@ from schemas.rules import RuleDocument
 from worker.errors import InvalidRules, PluginNotReady
 from worker.routing import Catalogue, NoPlugins, RuleTable, check_and_compile, compile_rules
 from worker.routing.assertions import check_tests
-from worker.routing.merge import merge, overlay
+from worker.routing.merge import merge, overlay, with_last_values
 from worker.routing.problems import Problem
 from worker.routing.shape import read_document, read_problems
-from worker.routing.source import Diagnostic, Leaf, Listing, Mark, SourceFile, Table, find, locate, plain
-from worker.rules_yaml import parse_yaml
+from worker.routing.source import (
+    Diagnostic,
+    Table,
+    locate,
+    plain,
+    repeats,
+)
+from worker.rules_reading import Reading
 
 NO_PLUGINS = NoPlugins()
-MAX_BYTES = 16 * 1024 * 1024
-TEST_SUFFIX = ".test.yaml"
-"""Rules tests stand beside the rules and are none."""
 
 
 class BrokenRules(InvalidRules):
@@ -82,7 +84,7 @@ def load(
     paths: Sequence[Path], overlays: Sequence[Path] = (), catalogue: Catalogue = NO_PLUGINS
 ) -> LoadedRules:
     """Return the compiled table together with its sources; see ``load_rules``."""
-    reading = _Reading()
+    reading = Reading()
     for path in paths:
         reading.read_path(path)
     trees = list(reading.trees)
@@ -91,11 +93,10 @@ def load(
         raise InvalidRules("no rule files are given; name a file or a folder with *.yaml in it")
     if not trees:
         raise invalid(reading.problems)
-    root = merge(trees, reading.problems)
-    for top in tops:
-        if top is not None:
-            root = overlay(root, top, reading.problems)
-    table = _compile(root, reading, catalogue)
+    laid = [top for top in tops if top is not None]
+    root, table = _compile(trees, laid, reading, catalogue)
+    if any(map(repeats, (*trees, *laid))):
+        _compile([*map(with_last_values, trees)], [*map(with_last_values, laid)], reading, catalogue)
     if table is None or reading.problems:
         raise invalid(reading.problems)
     return LoadedRules(table, tuple(reading.digests), root)
@@ -103,17 +104,15 @@ def load(
 
 def load_tests(path: Path) -> RuleTests:
     """Return the rules tests of a file; raises ``InvalidRules`` with everything that is wrong in it."""
-    reading = _Reading()
+    reading = Reading()
     tree = reading.read_file(path)
-    if tree is None or reading.problems:
+    if tree is None:
         raise invalid(reading.problems)
-    try:
-        tests = RuleTests.model_validate(plain(tree))
-        problems = list(check_tests(tests))
-    except ValidationError as error:
-        problems = read_problems(tree, error, RuleTests)
-    if problems:
-        raise invalid([Diagnostic(locate(tree, one), one.message) for one in problems])
+    tests = _read_tests(tree, reading)
+    if repeats(tree):
+        _read_tests(with_last_values(tree), reading)
+    if tests is None or reading.problems:
+        raise invalid(reading.problems)
     return tests
 
 
@@ -129,7 +128,13 @@ def invalid(problems: Sequence[Diagnostic]) -> BrokenRules:
     return kind("\n".join([*(str(one) for one in ordered), f"{count} {where}"]), tuple(ordered))
 
 
-def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTable | None:
+def _compile(
+    trees: Sequence[Table], overlays: Sequence[Table], reading: Reading, catalogue: Catalogue
+) -> tuple[Table, RuleTable | None]:
+    """Return the files as one tree with its table; what is wrong is added to the reading's problems."""
+    root = merge(trees, reading.problems)
+    for top in overlays:
+        root = overlay(root, top, reading.problems)
     document, shape_problems, broken, kept = read_document(root)
     found = list(shape_problems)
     table: RuleTable | None = None
@@ -137,7 +142,18 @@ def _compile(root: Table, reading: "_Reading", catalogue: Catalogue) -> RuleTabl
         table, problems = check_and_compile(document, reading.version, broken=broken, catalogue=catalogue)
         found += [_renumbered(problem, kept) for problem in problems]
     reading.problems += [Diagnostic(locate(root, one), one.message, one.code) for one in found]
-    return table
+    return root, table
+
+
+def _read_tests(tree: Table, reading: Reading) -> RuleTests | None:
+    tests: RuleTests | None = None
+    try:
+        tests = RuleTests.model_validate(plain(tree))
+        problems = list(check_tests(tests))
+    except ValidationError as error:
+        problems = read_problems(tree, error, RuleTests)
+    reading.problems += [Diagnostic(locate(tree, one), one.message) for one in problems]
+    return tests
 
 
 def _renumbered(problem: Problem, kept: Sequence[int]) -> Problem:
@@ -147,78 +163,3 @@ def _renumbered(problem: Problem, kept: Sequence[int]) -> Problem:
             return replace(problem, path=("rules", kept[i], *rest))
         case _:
             return problem
-
-
-class _Reading:
-    """Reads files, each once, and collects what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.trees: list[Table] = []
-        self.problems: list[Diagnostic] = []
-        self.digests: dict[Path, bytes] = {}
-
-    @property
-    def version(self) -> str:
-        """16 hexadecimal digits that name the content of all files read, in their order."""
-        return sha256(b"".join(self.digests.values())).hexdigest()[:16]
-
-    def complain(self, path: Path, message: str) -> None:
-        self.problems.append(Diagnostic(Mark(SourceFile(str(path), ()), 0, 0), message))
-
-    def read_path(self, path: Path) -> None:
-        if not path.is_dir():
-            self._collect(path)
-            return
-        files = sorted(file for file in path.glob("*.yaml") if not file.name.endswith(TEST_SUFFIX))
-        if not files:
-            self.complain(path, "the folder has no *.yaml in it")
-        for file in files:
-            self._collect(file)
-
-    def _collect(self, path: Path) -> None:
-        if path.resolve() in self.digests:
-            return
-        tree = self.read_file(path)
-        if tree is None:
-            return
-        for included in self._includes(tree, path):
-            self._collect(included)
-        self.trees.append(tree)
-
-    def _includes(self, tree: Table, path: Path) -> list[Path]:
-        node = find(tree, ("include",))
-        if node is None:
-            return []
-        found = []
-        for item in node.items if isinstance(node, Listing) else (node,):
-            if isinstance(item, Leaf) and isinstance(item.value, str) and isinstance(node, Listing):
-                target = path.parent / item.value
-                if target.is_file():
-                    found.append(target)
-                else:
-                    self.problems.append(Diagnostic(item.mark, f"there is no file {target} to include"))
-            else:
-                self.problems.append(Diagnostic(item.mark, "`include` is a list of file names"))
-        return found
-
-    def read_file(self, path: Path) -> Table | None:
-        """Return the file's tree, or None after collecting why it cannot be read."""
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            self.complain(path, f"cannot be read: {error.strerror}")
-            return None
-        self.digests[path.resolve()] = sha256(content).digest()
-        text = self._decode(content, path)
-        return None if text is None else parse_yaml(text, str(path), self.problems)
-
-    def _decode(self, content: bytes, path: Path) -> str | None:
-        if len(content) > MAX_BYTES:
-            self.complain(path, f"{len(content)} bytes are more than a rule file may have, {MAX_BYTES}")
-            return None
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content[: error.start].count(b"\n") + 1
-            self.complain(path, f"line {line} is not UTF-8: {error.reason} {content[error.start]:#04x}")
-            return None

@@ -81,7 +81,8 @@ class _Tree:
             return Leaf(None, mark)
         tagged = self._refuse_tag(node, mark)
         if isinstance(node, MappingNode):
-            return Table(self._entries(node, depth), mark)
+            entries, repeated = self._entries(node, depth)
+            return Table(entries, mark, repeated)
         if isinstance(node, SequenceNode):
             return Listing(tuple(self.node(item, depth + 1) for item in node.value), mark)
         value = self._scalar(node, mark, tagged=tagged) if isinstance(node, ScalarNode) else None
@@ -100,8 +101,12 @@ class _Tree:
             )
         return written is not None
 
-    def _entries(self, node: MappingNode, depth: int) -> dict[str, Entry]:
+    def _entries(
+        self, node: MappingNode, depth: int
+    ) -> tuple[dict[str, Entry], tuple[tuple[str, Entry], ...]]:
+        """Return the values by key, the first of each, and those that came too late."""
         entries: dict[str, Entry] = {}
+        repeated: list[tuple[str, Entry]] = []
         for key_node, value_node in node.value:
             mark = self.mark(key_node)
             tagged = self._refuse_tag(key_node, mark)
@@ -115,13 +120,14 @@ class _Tree:
             if key in entries:
                 first = entries[key].key.line + 1
                 self.complain(mark, f"{key!r} stands twice in this mapping, first in line {first}")
-                continue
             value = self.node(value_node, depth + 1)
             if isinstance(value, Leaf) and value.value is None and value_node.anchor is None:
                 self.complain(mark, f"there is no value after {key!r}")
-                continue
-            entries[key] = Entry(mark, value)
-        return entries
+            elif key in entries:
+                repeated.append((key, Entry(mark, value)))
+            else:
+                entries[key] = Entry(mark, value)
+        return entries, tuple(repeated)
 
     def _scalar(self, node: ScalarNode, mark: Mark, *, tagged: bool) -> object:
         quoted = node.style in ("'", '"', "|", ">")

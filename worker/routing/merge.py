@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from worker.routing.problems import nearest
-from worker.routing.source import Diagnostic, Entry, Leaf, Listing, Node, Table
+from worker.routing.source import Diagnostic, Entry, Leaf, Listing, Node, Table, with_last
 
 SECTIONS = ("units", "groups", "processors", "fees")
 """Sections whose entries are united; an entry may stand in one file only."""
@@ -22,7 +22,7 @@ def merge(files: Sequence[Table], problems: list[Diagnostic]) -> Table:
     for file in files:
         if "version" not in file.entries:
             problems.append(Diagnostic(file.mark, "`version: 1` is missing; every rule file begins with it"))
-        for key, entry in file.entries.items():
+        for key, entry in (*file.entries.items(), *file.repeated):
             earlier = merged.get(key)
             if key == "include":
                 continue
@@ -32,12 +32,30 @@ def merge(files: Sequence[Table], problems: list[Diagnostic]) -> Table:
                 merged[key] = _united(key, earlier, entry, problems)
             elif key in CHAINED:
                 merged[key] = _chained(earlier, entry)
-            elif key in SINGLE:
+            elif key in SINGLE and (key, entry) not in file.repeated:
                 more = ONE_BY_ONE if key == "default" else ""
                 problems.append(Diagnostic(entry.key, f"`{key}` is already set in {earlier.key.place}{more}"))
             elif key == "version" and _value(entry.node) == 1:
                 merged[key] = entry if _value(earlier.node) == 1 else earlier
     return Table(merged, files[0].mark)
+
+
+def with_last_values(file: Table) -> Table:
+    """Return a file with the last value of each repeated key, so that it is checked as the first was.
+
+    Sections that several files may share keep both, so that what only one of them defines stays known.
+    """
+    shared = tuple((key, entry) for key, entry in file.repeated if key in (*SECTIONS, *CHAINED))
+    last = {**file.entries, **{key: entry for key, entry in file.repeated if (key, entry) not in shared}}
+
+    def inside(entry: Entry) -> Entry:
+        return Entry(entry.key, with_last(entry.node))
+
+    return Table(
+        {key: inside(entry) for key, entry in last.items()},
+        file.mark,
+        tuple((key, inside(entry)) for key, entry in shared),
+    )
 
 
 def overlay(base: Table, over: Table, problems: list[Diagnostic]) -> Table:

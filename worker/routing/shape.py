@@ -153,6 +153,8 @@ def _message(  # noqa: C901, PLR0911, PLR0912 - one for each kind of complaint
             ]
             if isinstance(value, str) and value in expected:
                 return f"expected {value} without quotes, found the text {value!r}"
+            if len(expected) == 1:
+                return f"expected {expected[0]}, found {_described(node)}"
             return f"{value!r} is none of {listing(expected)}{nearest(value, expected)}"
         case "too_long" | "too_short" if path[-1] == "plugin":
             return "`plugin` names one plugin with its arguments: {name: {argument: value}}"

@@ -57,10 +57,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping of nodes by key."""
+    """A mapping of nodes by key; ``repeated`` are keys that stand in it again, which is an error."""
 
     entries: Mapping[str, Entry]
     mark: Mark
+    repeated: tuple[tuple[str, Entry], ...] = ()
 
 
 Node = Leaf | Listing | Table
@@ -96,6 +97,29 @@ def plain(node: Node) -> Any:
             return [plain(item) for item in items]
         case Table(entries):
             return {key: plain(entry.node) for key, entry in entries.items()}
+
+
+def repeats(node: Node) -> bool:
+    """Return whether a key stands twice anywhere in the tree."""
+    match node:
+        case Leaf():
+            return False
+        case Listing(items):
+            return any(map(repeats, items))
+        case Table(entries, _, repeated):
+            return bool(repeated) or any(repeats(entry.node) for entry in entries.values())
+
+
+def with_last(node: Node) -> Node:
+    """Return the tree with the last value of each repeated key in the place of the first."""
+    match node:
+        case Leaf():
+            return node
+        case Listing(items, mark):
+            return Listing(tuple(map(with_last, items)), mark)
+        case Table(entries, mark, repeated):
+            last = {**entries, **dict(repeated)}
+            return Table({key: Entry(one.key, with_last(one.node)) for key, one in last.items()}, mark)
 
 
 def find(node: Node, path: Path) -> Node | None:

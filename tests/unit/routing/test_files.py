@@ -77,7 +77,7 @@ def test_sections_of_the_wrong_kind_are_refused_when_merged(write, one, two):
     """A section that is no mapping or no list in one of the files is reported, whichever file it is."""
     head = "" if one.startswith("version") else "version: 1\n"
     first = write(f"{head}{one}\ndefault: {{hold: x}}\n", "a.yaml")
-    with pytest.raises(InvalidRules, match=r"expected a|is none of 1"):
+    with pytest.raises(InvalidRules, match=r"expected a|expected 1, found 2"):
         load_rules([first, write(f"version: 1\n{two}\n", "b.yaml")])
 
 
@@ -182,3 +182,12 @@ def test_several_whole_tables_are_checked_one_by_one(write):
     )
     with pytest.raises(InvalidRules, match="default of its own, check them one by one"):
         load_rules([one, other])
+
+
+def test_a_repeated_key_of_an_overlay_is_checked_twice(write):
+    """Both of its values are laid over the rules, one after the other."""
+    over = write("rules: [{name: cards, route: {to: one}, route: {to: two}}]\n", "o.yaml")
+    with pytest.raises(InvalidRules) as caught:
+        load_rules([write(BASE)], [over])
+    for words in ("'route' stands twice", "unknown processor 'one'", "unknown processor 'two'"):
+        assert words in str(caught.value)

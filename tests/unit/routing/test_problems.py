@@ -216,7 +216,7 @@ def test_a_broken_processor_is_not_also_unknown(write):
         ("", "a rule file is a mapping that begins with `version: 1`"),
         ("- a", "a rule file is a mapping that begins with `version: 1`"),
         ("default: {reject: {code: x}}", "`version: 1` is missing"),
-        ("version: 2\ndefault: {reject: {code: x}}", "2 is none of 1"),
+        ("version: 2\ndefault: {reject: {code: x}}", "expected 1, found 2"),
         ("version: 1", "`default` is missing"),
         ("version: 1\nrules: {}\ndefault: {hold: x}", "expected a list, found a mapping"),
         ("version: 1\nrule: []\ndefault: {hold: x}", "unknown field 'rule'; did you mean rules?"),
@@ -360,6 +360,48 @@ def test_what_stands_beside_a_mistake_is_checked_too(write):
     assert places == ["3", "3", "4", "4", "8", "9", "11", "13", "13", "13", "14", "14", "15", "15"]
     assert "expected true or false, found 'yes'" in text
     assert "expected at most 9, found 900" in text
+
+
+def test_both_values_of_a_repeated_key_are_checked(write):
+    """What is wrong with either is said at once, and what either defines is known to the rest."""
+    path = write(
+        """
+        version: 1
+        processors:
+          p: {currencies: [EUX], currencies: [USX]}
+          p: {cost: none_such}
+        processors:
+          q: {amonut: {gt: '1'}}
+        rules:
+          - name: a
+            when: {type: card, type: 5, country: NO, country: DEU}
+            route: {to: p, to: q, fallback: [x]}
+            route: {to: zz}
+        default: {to: q}
+        default: {reject: {code: Bad}}
+        version: 2
+        include: []
+        include: [none.yaml]
+        """
+    )
+    text = problems_of(path)
+    found = re.findall(rf"^{re.escape(str(path))}:(\d+):\d+: (.*)$", text, re.MULTILINE)
+    repeated = [int(line) for line, message in found if "stands twice in this mapping" in message]
+    assert repeated == [3, 4, 5, 9, 9, 10, 11, 13, 14, 16]
+    others = [(int(line), message[:24]) for line, message in found if "stands twice" not in message]
+    assert others == [
+        (3, "unknown currency 'EUX'; "),
+        (4, "unknown fee schedule 'no"),
+        (6, "unknown field 'amonut'; "),
+        (9, "type is text; write 5 in"),
+        (9, "unquoted NO is Norway or"),
+        (9, "unknown country 'DEU', e"),
+        (10, "unknown processor 'x' (p"),
+        (11, "unknown processor 'zz' ("),
+        (13, "'Bad' is not a name that"),
+        (14, "expected 1, found 2"),
+        (16, f"there is no file {path.parent}/none.yaml to include"[:24]),
+    ]
 
 
 @pytest.mark.parametrize("code", ["XXY", "XTZ", "XYX"])

@@ -1,0 +1,91 @@
+"""Rule files from disk to trees: folders, includes, encodings; each file is read once."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from worker.routing.source import Diagnostic, Leaf, Listing, Mark, Node, SourceFile, Table
+from worker.rules_yaml import parse_yaml
+
+MAX_BYTES = 16 * 1024 * 1024
+TEST_SUFFIX = ".test.yaml"
+"""Rules tests stand beside the rules and are none."""
+
+
+class Reading:
+    """Reads files, each once, and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.trees: list[Table] = []
+        self.problems: list[Diagnostic] = []
+        self.digests: dict[Path, bytes] = {}
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits that name the content of all files read, in their order."""
+        return sha256(b"".join(self.digests.values())).hexdigest()[:16]
+
+    def _complain(self, path: Path, message: str) -> None:
+        self.problems.append(Diagnostic(Mark(SourceFile(str(path), ()), 0, 0), message))
+
+    def read_path(self, path: Path) -> None:
+        """Read a file with what it includes, or a folder's ``*.yaml`` in name order."""
+        if not path.is_dir():
+            self._collect(path)
+            return
+        files = sorted(file for file in path.glob("*.yaml") if not file.name.endswith(TEST_SUFFIX))
+        if not files:
+            self._complain(path, "the folder has no *.yaml in it")
+        for file in files:
+            self._collect(file)
+
+    def _collect(self, path: Path) -> None:
+        if path.resolve() in self.digests:
+            return
+        tree = self.read_file(path)
+        if tree is None:
+            return
+        for included in self._includes(tree, path):
+            self._collect(included)
+        self.trees.append(tree)
+
+    def _includes(self, tree: Table, path: Path) -> list[Path]:
+        found = []
+        for key, entry in (*tree.entries.items(), *tree.repeated):
+            if key == "include":
+                found += self._included(entry.node, path)
+        return found
+
+    def _included(self, node: Node, path: Path) -> list[Path]:
+        found = []
+        for item in node.items if isinstance(node, Listing) else (node,):
+            if isinstance(item, Leaf) and isinstance(item.value, str) and isinstance(node, Listing):
+                target = path.parent / item.value
+                if target.is_file():
+                    found.append(target)
+                else:
+                    self.problems.append(Diagnostic(item.mark, f"there is no file {target} to include"))
+            else:
+                self.problems.append(Diagnostic(item.mark, "`include` is a list of file names"))
+        return found
+
+    def read_file(self, path: Path) -> Table | None:
+        """Return the file's tree, or None after collecting why it cannot be read."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            self._complain(path, f"cannot be read: {error.strerror}")
+            return None
+        self.digests[path.resolve()] = sha256(content).digest()
+        text = self._decode(content, path)
+        return None if text is None else parse_yaml(text, str(path), self.problems)
+
+    def _decode(self, content: bytes, path: Path) -> str | None:
+        if len(content) > MAX_BYTES:
+            self._complain(path, f"{len(content)} bytes are more than a rule file may have, {MAX_BYTES}")
+            return None
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            self._complain(path, f"line {line} is not UTF-8: {error.reason} {content[error.start]:#04x}")
+            return None
