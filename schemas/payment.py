@@ -27,7 +27,11 @@ def _real_time(text: str) -> str:
 
 PaymentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", examples=["pay-2f6c1"])]
 PartyId = Annotated[str, Field(pattern=r"^[!-~]{1,128}$", examples=["studio-aurora"])]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["DE"]), AfterValidator(_assigned_country)]
+Country = Annotated[
+    str,
+    Field(pattern=r"^[A-Z]{2}$", examples=["DE"], json_schema_extra={"enum": sorted(COUNTRY_CODES)}),
+    AfterValidator(_assigned_country),
+]
 Rfc3339 = Annotated[
     str,
     Field(

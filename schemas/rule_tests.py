@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from schemas.payment import Payment
 from schemas.rules import Strict
+
+
+def _as_tests_write_it(schema: dict[str, Any]) -> None:
+    """Describe a payment to an editor: any of its fields, the amount in one piece or in two."""
+    whole = Payment.model_json_schema()
+    amount = {"anyOf": [{"type": "string", "examples": ["12.34 EUR"]}, whole["$defs"]["Amount"]]}
+    schema |= {"properties": {**whole["properties"], "amount": amount}, "additionalProperties": False}
 
 
 class Expectation(Strict):
@@ -32,7 +40,10 @@ class RuleTest(Strict):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     payment: Annotated[
         dict[str, Any],
-        Field(description="a payment; `amount` may be '12.34 EUR', what is not said has a plain value"),
+        Field(
+            description="a payment; `amount` may be '12.34 EUR', what is not said has a plain value",
+            json_schema_extra=_as_tests_write_it,
+        ),
     ]
     now: str | None = Field(default=None, description="time of routing, RFC 3339")
     expect: Expectation

@@ -247,6 +247,7 @@ _SETS: Final = ("eq", "ne", "in", "not_in", "exists")
 _TEXTS: Final = (*_SETS, "prefix", "suffix", "glob", "bin")
 _NUMBERS: Final = (*_SETS, "gt", "gte", "lt", "lte", "between")
 _COUNTRY: Final[dict[str, Any]] = {
+    "title": "Country",
     "anyOf": [{"enum": sorted(COUNTRY_CODES)}, {"type": "string", "pattern": r"^\$"}],
     "description": "a country code such as DE, or a group such as $eea",
 }
@@ -280,7 +281,7 @@ def _when_schema() -> dict[str, Any]:
         "description": (When.__doc__ or "").strip(),
         "properties": {
             **dict.fromkeys(TEXT_FIELDS, _operators({"type": "string"}, _TEXTS)),
-            "country": _operators(_COUNTRY, _TEXTS),
+            "country": _operators({"$ref": "#/$defs/Country"}, _TEXTS),
             "created_at": _operators({"type": "string", "format": "date-time"}, _NUMBERS),
             "amount": _operators({"type": "string", "description": "such as '10' or '10.00 EUR'"}, _NUMBERS),
             "time": {"anyOf": [_WINDOW, {"type": "array", "items": _WINDOW, "minItems": 1}]},
@@ -358,6 +359,8 @@ class RuleDocument(Strict):
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The JSON Schema of one file: conditions spelled out; `default` may stand in another file."""
         schema = super().model_json_schema(*args, **kwargs)
-        schema["$defs"]["When"] = _when_schema()
+        schema["$defs"] |= {"When": _when_schema(), "Country": _COUNTRY}
+        lists = schema["$defs"]["ProcessorSpec"]["properties"]["countries"]["anyOf"]
+        lists[0]["items"] = {"$ref": "#/$defs/Country"}
         schema["required"] = ["version"]
         return schema

@@ -7,6 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from schemas.iso3166 import COUNTRY_CODES
+
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "routing_rules").rglob("*.yaml"))
 
@@ -67,13 +69,29 @@ def test_mistakes_in_conditions_are_underlined(when):
         "rules: []",
         "version: 2",
         "version: 1\nprocessors: {a: {currences: [EUR]}}",
+        "version: 1\nprocessors: {a: {countries: [DE, UK]}}",
+        "version: 1\nprocessors: {a: {countries: DE}}",
         "version: 1\ndefault: {to: a, reject: {code: b}}",
         "version: 1\nfees: {f: {components: [{name: a, percent: 2.9}]}}",
     ],
 )
 def test_other_mistakes_are_underlined(text):
-    """So do missing versions, unknown fields, two routes in one, and numbers without quotes."""
+    """So do missing versions, unknown fields and countries, two routes in one, numbers without quotes."""
     assert not RULES.is_valid(parsed(text))
+
+
+def test_a_processors_countries_are_codes_and_groups():
+    """An editor completes ISO 3166-1 codes, and lets groups pass."""
+    assert RULES.is_valid(parsed("version: 1\nprocessors: {a: {countries: [DE, $eea]}}"))
+    assert RULES.schema["$defs"]["Country"]["anyOf"][0]["enum"] == sorted(COUNTRY_CODES)
+
+
+@pytest.mark.parametrize("name", ["payment", "dispatch", "rule_tests"])
+def test_a_payments_country_is_a_code(name):
+    """Whoever validates a payment by its schema refuses what the worker refuses, and no more."""
+    text = json.dumps(validator(name).schema)
+    codes = json.dumps(sorted(COUNTRY_CODES))
+    assert text.count(f'"enum": {codes}') == 1
 
 
 def test_completion_knows_every_field():
@@ -82,6 +100,23 @@ def test_completion_knows_every_field():
     assert {"type", "currency", "country", "amount", "time", "any", "not"} <= set(when["properties"])
     operators = when["properties"]["country"]["anyOf"][-1]["properties"]
     assert {"in", "not_in", "prefix", "exists"} <= set(operators)
+
+
+@pytest.mark.parametrize(
+    ("payment", "fits"),
+    [
+        ("{}", True),
+        ("{amount: 12.34 EUR, country: DE, metadata: {level: 3}}", True),
+        ("{amount: {value: '12.34', currency: EUR}}", True),
+        ("{amount: 12.34}", False),
+        ("{country: UK}", False),
+        ("{contry: DE}", False),
+    ],
+)
+def test_mistakes_in_the_payments_of_tests_are_underlined(payment, fits):
+    """They have a payment's fields, all of them optional."""
+    text = f"version: 1\ntests: [{{name: a, payment: {payment}, expect: {{held: true}}}}]"
+    assert TESTS.is_valid(parsed(text)) is fits
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
