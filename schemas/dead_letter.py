@@ -4,9 +4,10 @@ A dead letter's body is byte-identical to what arrived; everything else about it
 producer's own headers and properties stay beside them, so that a redrive can restore the message.
 """
 
-from typing import Annotated, Final
+from base64 import b64decode
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 ERROR_CODE: Final = "payment-error-code"
 ERROR_MESSAGE: Final = "payment-error-message"
@@ -20,6 +21,7 @@ ROUTING_KEY: Final = "payment-routing-key"
 MESSAGE_ID: Final = "payment-message-id"
 EXPIRATION: Final = "payment-expiration"
 PINNED: Final = "payment-pinned"
+REDRIVES: Final = "payment-redrives"
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 
@@ -55,4 +57,67 @@ class DeadLetterHeaders(BaseModel):
     ]
     message_id: Annotated[str | None, Field(alias=MESSAGE_ID, description="the producer's message id")] = None
     expiration: Annotated[str | None, Field(alias=EXPIRATION, description="the producer's expiration")] = None
+    pinned: Annotated[
+        str | bool | None,
+        Field(
+            alias=PINNED, description="the processor that alone may have it, since a dispatch may be there"
+        ),
+    ] = None
+    redrives: Annotated[
+        int | None, Field(alias=REDRIVES, ge=1, description="how often it went back to the incoming queue")
+    ] = None
     traceparent: Annotated[str, Field(description="W3C Trace Context")]
+
+
+def _check_base64(text: str) -> str:
+    b64decode(text, validate=True)
+    return text
+
+
+Base64Text = Annotated[str, AfterValidator(_check_base64)]
+
+
+class ExportedProperties(BaseModel):
+    """The basic properties of a message, without its headers; ``timestamp`` in seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    delivery_mode: int | None = None
+    priority: int | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    expiration: str | None = None
+    message_id: str | None = None
+    timestamp: int | None = None
+    type: str | None = None
+    app_id: str | None = None
+
+
+class ExportedDeadLetter(BaseModel):
+    """A line of an export: a dead letter with everything that makes it up, byte for byte.
+
+    Header values that JSON has no form for are objects with one member: ``$bytes`` (base64), ``$time``
+    (seconds since 1970), ``$decimal``, ``$float`` (nan, inf, -inf). ``$table`` wraps a table that has such
+    names itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["payment-stream-worker/dead-letter/1"]
+    exchange: Annotated[str, Field(description="where it was published last: the dead-letter exchange")]
+    routing_key: Annotated[str, Field(description="and under which key: the error's code")]
+    properties: ExportedProperties = ExportedProperties()
+    headers: dict[str, JsonValue] = {}
+    raw_properties_base64: Annotated[
+        Base64Text | None, Field(description="instead of both, where they cannot be read: as on the wire")
+    ] = None
+    body: Annotated[str | None, Field(description="the body, where it is UTF-8")] = None
+    body_base64: Annotated[Base64Text | None, Field(description="the body, where it is not")] = None
+
+    @model_validator(mode="after")
+    def _has_one_body(self) -> Self:
+        if (self.body is None) == (self.body_base64 is None):
+            raise ValueError("expected a body or a body_base64, not both")
+        return self

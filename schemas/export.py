@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from schemas.dead_letter import Attempt, DeadLetterHeaders
+from schemas.dead_letter import Attempt, DeadLetterHeaders, ExportedDeadLetter
 from schemas.dispatch import Dispatch
 from schemas.payment import Payment
 from schemas.rule_tests import RuleTests
@@ -18,6 +18,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "dispatch": Dispatch,
     "dead_letter_headers": DeadLetterHeaders,
     "dead_letter_attempt": Attempt,
+    "exported_dead_letter": ExportedDeadLetter,
     "rules": RuleDocument,
     "rule_tests": RuleTests,
 }

@@ -7,6 +7,7 @@ quotes than its parsed form written out again.
 """
 
 import json
+import re
 from typing import Any, NamedTuple, NoReturn
 
 import orjson
@@ -27,7 +28,9 @@ from worker.errors import (
     NumberOutOfRange,
     PermanentError,
     UnsupportedContentType,
+    WorkerError,
 )
+from worker.money.text import MAX_SCALE, POWERS, parse_units
 
 MAX_DEPTH = 32
 _IDENTIFIERS = frozenset({"payment_id", "merchant_id", "customer_id"})
@@ -87,6 +90,20 @@ def payment_id_hint(body: bytes) -> str | None:
     return str(payment_id)
 
 
+def amount_hint(body: bytes) -> tuple[str, int] | None:
+    """Return currency and units of 10^-12 of a body, however bad the rest of it is, or None."""
+    try:
+        amount = orjson.loads(body)["amount"]
+        currency = amount["currency"]
+        units, scale = parse_units(amount["value"])
+    except (ValueError, TypeError, KeyError, IndexError, WorkerError):
+        return None
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        return None
+    return currency, units * POWERS[MAX_SCALE - scale]
+
+
+_CURRENCY = re.compile(r"[A-Za-z0-9]{1,12}")
 _PLAIN_PAYMENT = {
     "type": "card",
     "amount": {"value": "1", "currency": "EUR"},

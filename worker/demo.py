@@ -25,10 +25,9 @@ from rich.text import Text
 from yarl import URL
 
 from schemas import dead_letter
-from worker.amqp.browse import depth
 from worker.amqp.connection import Broker, connected
 from worker.amqp.publisher import publish_all
-from worker.amqp.topology import Names
+from worker.amqp.topology import Names, depth
 from worker.commands.publish import read_messages
 from worker.errors import BrokerUnavailable
 from worker.generate import generate

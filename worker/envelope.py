@@ -41,6 +41,7 @@ _OWN: Final = frozenset(
         names.MESSAGE_ID,
         names.EXPIRATION,
         names.PINNED,
+        names.REDRIVES,
         names.TRACEPARENT,
     }
 )
@@ -53,7 +54,9 @@ _BROKERS: Final = (
     "x-opt-",
 )
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
-_MAX_ATTEMPT: Final = 1000
+_MAX_COUNT: Final = 1000
+KEPT_ATTEMPTS: Final = 64
+"""A redriven payment takes at most so many of its failed attempts along, the latest."""
 
 
 class Arrival(NamedTuple):
@@ -61,7 +64,8 @@ class Arrival(NamedTuple):
 
     ``pinned`` means that an earlier dispatch may have reached a processor unseen, so that no other one may
     have this payment: ``pinned_to``, or where nobody knows which, the route's first candidate. Where the
-    producer's exchange and routing key are None, they are the delivery's own.
+    producer's exchange and routing key are None, they are the delivery's own. ``redrives`` counts how often
+    an operator sent it back from the dead letters.
     """
 
     pinned: bool
@@ -73,31 +77,37 @@ class Arrival(NamedTuple):
     first_seen: str | None = None
     exchange: str | None = None
     routing_key: str | None = None
+    redrives: int = 0
 
 
 def read_arrival(delivery: Delivery, properties: Properties, returns: str, *, pins: bool = True) -> Arrival:
     """Read a payment's past from a delivery; headers not as the worker writes them count as absent.
 
-    Only what comes back through ``returns``, the exchange behind the delay queues, has a past: a producer's
-    headers of these names are nobody's attempts. A redelivery is pinned unless ``pins`` is False.
+    Only what comes back through ``returns``, the exchange of delay queues and redrives, has a past: a
+    producer's headers of these names are nobody's attempts. A redelivery is pinned unless ``pins`` is False.
     """
     headers = properties.headers
     if not headers or names.ATTEMPT not in headers or delivery.exchange != returns:
         return Arrival(
             pins and delivery.redelivered, message_id=properties.message_id, expiration=properties.expiration
         )
-    attempt = headers[names.ATTEMPT]
-    valid = isinstance(attempt, int) and not isinstance(attempt, bool) and 1 <= attempt <= _MAX_ATTEMPT
+    past = read_past(headers)
+    return past._replace(pinned=True) if pins and delivery.redelivered else past
+
+
+def read_past(headers: Mapping[str, Any]) -> Arrival:
+    """Read what the worker's own headers say of a payment; what is not as it writes them counts as absent."""
     return Arrival(
-        attempt=attempt if valid else 1,
+        attempt=_count(headers.get(names.ATTEMPT)) or 1,
         attempts=_read_attempts(headers.get(names.ATTEMPTS)),
         first_seen=_text(headers.get(names.FIRST_SEEN)),
         exchange=_text(headers.get(names.EXCHANGE)),
         routing_key=_text(headers.get(names.ROUTING_KEY)),
         message_id=_text(headers.get(names.MESSAGE_ID)),
         expiration=_text(headers.get(names.EXPIRATION)),
-        pinned=(pins and delivery.redelivered) or bool(headers.get(names.PINNED)),
+        pinned=bool(headers.get(names.PINNED)),
         pinned_to=_text(headers.get(names.PINNED)),
+        redrives=_count(headers.get(names.REDRIVES)),
     )
 
 
@@ -165,8 +175,19 @@ class Envelopes:
         own = self._history(letter, (*arrival.attempts, failure), now)
         own[names.ATTEMPT] = arrival.attempt + 1
         own[names.TRACEPARENT] = traceparent
-        if arrival.pinned:
-            own[names.PINNED] = arrival.pinned_to or True
+        return self._copy(letter, exchange, self.return_to, own)
+
+    def redriven(self, exchange: str, letter: Letter, now: datetime) -> Outgoing:
+        """The payment as it arrived, for the queue of work: from attempt 1 again, with its history.
+
+        ``letter`` is the dead letter, ``exchange`` the one whose deliveries have a past.
+        """
+        arrival = letter.arrival
+        own = self._history(letter, arrival.attempts[-KEPT_ATTEMPTS:], now)
+        own[names.ATTEMPT] = 1
+        own[names.REDRIVES] = arrival.redrives + 1
+        if isinstance(traceparent := letter.properties.headers.get(names.TRACEPARENT), str):
+            own[names.TRACEPARENT] = traceparent
         return self._copy(letter, exchange, self.return_to, own)
 
     def dead_letter(
@@ -203,6 +224,10 @@ class Envelopes:
             own[names.MESSAGE_ID] = arrival.message_id
         if arrival.expiration is not None:
             own[names.EXPIRATION] = arrival.expiration
+        if arrival.pinned:
+            own[names.PINNED] = arrival.pinned_to or True
+        if arrival.redrives:
+            own[names.REDRIVES] = arrival.redrives
         return own
 
     def _copy(self, letter: Letter, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
@@ -280,6 +305,11 @@ def _read_attempts(value: object) -> tuple[Attempt, ...]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int:
+    """Return a count from 1 to ``_MAX_COUNT``; 0 for anything else."""
+    return value if type(value) is int and 1 <= value <= _MAX_COUNT else 0
 
 
 def _size(value: object) -> int:

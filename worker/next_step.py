@@ -91,7 +91,7 @@ class NextSteps:
         if delay is not None:
             return ToDelay(delay, failure)
         attempts = (*work.arrival.attempts, failure)
-        codes = ", ".join(attempt.code for attempt in attempts)
+        codes = ", ".join(attempt.code for attempt in attempts[-work.arrival.attempt :])
         return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
 
     def _candidate_behind(self, index: int, work: Work) -> ToProcessor | None:

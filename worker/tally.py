@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from worker.codec import amount_hint
 from worker.money import MAX_SCALE, format_units, parse_units
 from worker.money.text import POWERS
 
@@ -50,7 +51,7 @@ class Tally:
         """Count a payment on its way to the worker."""
         self.sent[body] += 1
         self._outstanding[_key(body)] += 1
-        if amount := _amount(body):
+        if amount := amount_hint(body):
             self.money[amount[0]].sent += amount[1]
 
     def dispatched(self, processor: str, body: bytes) -> None:
@@ -89,7 +90,7 @@ class Tally:
         self._settle(_key(body), f"a dead letter ({code})")
         if body not in self.sent:
             self.problems.append(f"a dead letter ({code}) has a body that nobody sent")
-        if amount := _amount(body):
+        if amount := amount_hint(body):
             self.money[amount[0]].dead += amount[1]
 
     def _settle(self, key: bytes, what: str) -> None:
@@ -133,14 +134,3 @@ def _key(body: bytes) -> bytes:
         return str(payment_id).encode()
     except (ValueError, KeyError, TypeError):
         return body
-
-
-def _amount(body: bytes) -> tuple[str, int] | None:
-    """Return the currency and units of a body whose amount can be read, however bad the rest is."""
-    from worker.errors import WorkerError
-
-    try:
-        amount = orjson.loads(body)["amount"]
-        return str(amount["currency"]), _units(amount)
-    except (ValueError, KeyError, TypeError, WorkerError):
-        return None

@@ -151,7 +151,7 @@ def test_dead_letters_are_listed_and_left_where_they_are(
         assert worker.terminate()[0] == 0
     code, out, _ = run("dead-letters", "list")
     assert code == 0
-    assert "3 read of 3" in out
+    assert "3 chosen of 3 dead letters" in out
     for text in ("pay-7", "amount_not_positive", "pay-8", "unknown_currency", "malformed_message"):
         assert text in out
     records = [json.loads(line) for line in run("dead-letters", "list", "--json")[1].splitlines()]

@@ -1,72 +1,151 @@
-"""Looking at a queue's messages without taking them."""
+"""Looking through a queue: a lane whose deliveries go back, in their order, unless they are removed.
+
+AMQP selects no messages, so whoever looks for some takes all and keeps the others unacknowledged until the
+end. A consumer's prefetch bounds what lies in memory here; once its window is full of deliveries that are
+kept, another channel with a window of its own goes on behind it. The broker holds the rest.
+"""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
 
-from aiormq.abc import AbstractConnection, DeliveredMessage
-from aiormq.exceptions import ChannelNotFoundEntity
+from aiormq.channel import Channel
 
-from worker.errors import TopologyMismatch
+from worker.amqp.connection import Broker, explain_closing, open_channel, underlay
+from worker.amqp.paired import CHANNEL_ERRORS
+from worker.amqp.tap import TappedConnection
+from worker.amqp.tapped import TapLane
+from worker.amqp.topology import check_browsing, depth, look_at
+from worker.amqp.wire import Delivery, Event, encode_ack
+from worker.errors import BrokerUnavailable
 
-IDLE_SECONDS = 2.0
+FIRST_WINDOW: Final = 64
+LARGEST_WINDOW: Final = 1000
+WINDOW_BYTES: Final = 32 * 1024 * 1024
+"""What a window of bodies as large as the largest seen so far may take."""
+
+PUT_BACK_SECONDS: Final = 30.0
+_BACK_TRIES: Final = 50
+_BACK_POLL_SECONDS: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A message as it lies in the queue."""
+class BrowseLane(TapLane):
+    """A lane that looks through a queue. Open it with ``browsing``.
 
-    body: bytes
-    headers: dict[str, Any]
+    ``found`` is how many messages waited in the queue when it was opened, and ``others`` how many consumers
+    it had.
+    """
+
+    def __init__(
+        self, consuming: TappedConnection, publishing: TappedConnection, confirm_timeout: float
+    ) -> None:
+        super().__init__(consuming, publishing, confirm_timeout)
+        self.found = self.others = 0
+        self._windows: list[tuple[Channel, str]] = []  # with their consumers' tags, oldest first
+        self._queue = ""
+        self._window = FIRST_WINDOW
+        self._room = 0  # deliveries that the broker may hand over before anything is removed
+        self._kept = 0
+        self._largest_body = 1
+
+    async def _begin(self, queue: str, prefetch: int) -> None:
+        self._queue, self._window = queue, prefetch
+        connection = underlay(self._consuming)
+        self.found, self.others = await look_at(connection, queue)
+        await check_browsing(connection, queue)
+        await self._open_window(self._consumer)
+
+    async def _open_window(self, channel: Channel) -> None:
+        self._room += self._window
+        await channel.basic_qos(prefetch_count=self._window)
+        self._windows.append((channel, await self._consume(channel, self._queue)))
+
+    async def _widen(self) -> None:
+        """Let the broker hand over more, on a channel of its own: a consumer's prefetch cannot grow."""
+        self._window = min(LARGEST_WINDOW, max(1, WINDOW_BYTES // self._largest_body))
+        try:
+            connection = underlay(self._consuming)
+            channel = await open_channel(connection, publisher_confirms=False)
+            self._watch(channel.closing, "consuming channel")
+            channel.on_consumer_cancel_callbacks.add(
+                lambda _: self._end(f"the broker cancelled the consumer of {self._queue}")
+            )
+            frame_max = connection.connection_tune.frame_max
+            self._consuming_tap.divert(channel.number, frame_max, self._on_deliveries)
+            await self._open_window(channel)
+        except (*CHANNEL_ERRORS, RuntimeError) as error:
+            self._end(f"cannot look further into {self._queue}: {explain_closing(error)}")
+
+    def _on_deliveries(self, events: list[Event]) -> None:
+        for event in events:
+            if type(event) is Delivery:
+                self._arrived.append(event)
+                self._room -= 1
+                self._kept += 1
+                self._largest_body = max(self._largest_body, len(event.body))
+        self._wake.set()
+
+    async def take(self, max_deliveries: int) -> Sequence[Delivery]:
+        """See ``Lane.take``. What was taken before and is not removed by now is kept for the end."""
+        if not self._arrived and self._ended is None and 2 * self._room < self._window:
+            await self._widen()
+        return await super().take(max_deliveries)
+
+    async def remove(self, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledge deliveries, each at most once: they leave the queue for good."""
+        frames = [encode_ack(delivery.channel, delivery.tag) for delivery in deliveries]
+        if frames and self._ended is None:
+            self._room += len(frames)
+            self._kept -= len(frames)
+            self._consuming_tap.write(b"".join(frames))
+
+    async def is_empty(self) -> bool:
+        """Whether no message waits in the queue; those in a consumer's hands do not count."""
+        try:
+            return not await depth(underlay(self._consuming), self._queue)
+        except (*CHANNEL_ERRORS, RuntimeError) as error:
+            raise BrokerUnavailable(f"cannot look at {self._queue}: {explain_closing(error)}") from error
+
+    async def close(self) -> None:
+        """Put back what was not removed, the oldest first, and end the lane."""
+        if self._ended is None:
+            with contextlib.suppress(*CHANNEL_ERRORS, RuntimeError, TimeoutError):
+                async with asyncio.timeout(PUT_BACK_SECONDS):
+                    await self._put_back()
+        await self._shut("the lane is closed")
+
+    async def _put_back(self) -> None:
+        """Wait until the queue has everything again, so that who looks next finds it."""
+        for channel, consumer in self._windows:  # all of them first: what goes back must not come again
+            await channel.basic_cancel(consumer)
+        self._end("the lane is closed")
+        for channel, _ in self._windows:
+            await channel.close()
+        for _ in range(_BACK_TRIES):
+            if await depth(underlay(self._consuming), self._queue) >= self._kept:
+                return
+            await asyncio.sleep(_BACK_POLL_SECONDS)
 
 
-async def depth(connection: AbstractConnection, queue: str) -> int:
-    """Return how many messages wait in a queue; those in a consumer's hands do not count.
+@asynccontextmanager
+async def browsing(
+    broker: Broker, name: str, queue: str, confirm_timeout: float = 30.0
+) -> AsyncIterator[BrowseLane]:
+    """Open a lane through a queue for the block, and put back what it did not remove.
 
     Raises:
-        TopologyMismatch: there is no such queue.
+        TopologyMismatch: there is no such queue, or looking would make the broker drop messages.
+        BrokerUnavailable, AccessRefused: as ``connect``.
     """
-    channel = await connection.channel()
+    lane = await BrowseLane.open(broker, name, queue, FIRST_WINDOW, confirm_timeout)
     try:
-        declared = await channel.queue_declare(queue, passive=True)
-    except ChannelNotFoundEntity:
-        raise TopologyMismatch(
-            f"the broker has no queue {queue}; `payment-worker topology declare` creates it,"
-            " or check --prefix"
-        ) from None
-    await channel.close()
-    return declared.message_count or 0
-
-
-async def browse(connection: AbstractConnection, queue: str, limit: int) -> list[Seen]:
-    """Return up to ``limit`` messages from the head of a queue and put all of them back.
-
-    They are consumed without an acknowledgement, and go back in their order when the channel closes.
-
-    Raises:
-        TopologyMismatch: there is no such queue.
-    """
-    wanted = min(limit, await depth(connection, queue))
-    seen: list[Seen] = []
-    if wanted == 0:
-        return seen
-    arrived = asyncio.Event()
-
-    async def keep(message: DeliveredMessage) -> None:
-        if len(seen) < wanted:
-            seen.append(Seen(message.body, dict(message.header.properties.headers or {})))
-        arrived.set()
-
-    channel = await connection.channel()
-    await channel.basic_qos(prefetch_count=min(wanted, 65535))
-    await channel.basic_consume(queue, keep)
-    try:
-        while len(seen) < wanted:
-            arrived.clear()
-            async with asyncio.timeout(IDLE_SECONDS):
-                await arrived.wait()
-    except TimeoutError:
-        pass  # another consumer took the rest meanwhile
+        yield lane
     finally:
-        await channel.close()
-    return seen
+        closing = asyncio.ensure_future(lane.close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise

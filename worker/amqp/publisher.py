@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiormq.abc import AbstractConnection
 from aiormq.exceptions import (
@@ -14,21 +14,28 @@ from aiormq.exceptions import (
     DeliveryError,
     PublishError,
 )
-from pamqp import commands
 
-from worker.amqp.connection import open_channel, return_reason
-from worker.errors import BrokerUnavailable, TopologyMismatch
+from worker.amqp.connection import frame_max, open_channel, return_reason
+from worker.amqp.lane import Properties
+from worker.amqp.standard import ChannelProperties
+from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
+from worker.errors import BrokerUnavailable, MalformedProperties, TopologyMismatch
 
 WINDOW = 500
+SAME_ID_POLL_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One body with its routing key. ``number`` is its place in the source, counted from 1."""
+    """One body with its routing key. ``number`` is its place in the source, counted from 1.
+
+    Without ``properties`` it is JSON; without a message id it gets one.
+    """
 
     number: int
     routing_key: str
     body: bytes
+    properties: Properties = field(default_factory=lambda: Properties(content_type="application/json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +62,32 @@ async def publish_all(
     """
     channel = await open_channel(connection)
     identity, ids = secrets.token_hex(8), itertools.count(1)
+    max_bytes = frame_max(connection) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
     failures: list[Failure] = []
     confirmed = 0
+    in_flight: set[str] = set()
 
     async def publish(message: Message) -> bool:
-        properties = commands.Basic.Properties(
-            content_type="application/json", delivery_mode=2, message_id=f"{identity}-{next(ids)}"
-        )
+        message_id = message.properties.message_id or f"{identity}-{next(ids)}"
+        while message_id in in_flight:  # noqa: ASYNC110 - aiormq tells returns apart by it
+            await asyncio.sleep(SAME_ID_POLL_SECONDS)
+        in_flight.add(message_id)
         try:
             await channel.basic_publish(
-                message.body, exchange=exchange, routing_key=message.routing_key, properties=properties,
+                message.body, exchange=exchange, routing_key=message.routing_key,
+                properties=ChannelProperties(message.properties, message_id, max_bytes),
                 mandatory=True, wait=False,
             )  # fmt: skip
+        except MalformedProperties as error:
+            failures.append(Failure(message.number, str(error)))
         except PublishError as error:
             failures.append(Failure(message.number, f"returned by the broker: {return_reason(error)}"))
         except DeliveryError:
             failures.append(Failure(message.number, "refused by the broker: a queue is full"))
         else:
             return True
+        finally:
+            in_flight.discard(message_id)
         return False
 
     source = iter(messages)

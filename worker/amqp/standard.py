@@ -186,7 +186,7 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
                 outgoing.body,
                 exchange=outgoing.exchange,
                 routing_key=outgoing.routing_key,
-                properties=_Encoded(outgoing.properties, message_id, self._max_properties),
+                properties=ChannelProperties(outgoing.properties, message_id, self._max_properties),
                 mandatory=True,
                 wait=False,
             )
@@ -238,7 +238,7 @@ def _read_properties(properties: commands.Basic.Properties) -> Properties:
     )
 
 
-class _Encoded(commands.Basic.Properties):
+class ChannelProperties(commands.Basic.Properties):
     """Properties encoded by our own codec: pamqp's narrows doubles and refuses byte strings in headers.
 
     Raises:

@@ -16,6 +16,9 @@ from worker.errors import AccessRefused, TopologyMismatch
 KEEP_FOR_EVER: Final = 2**31 - 1
 """A limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
 
+BROWSED: Final = {"x-delivery-limit": KEEP_FOR_EVER}
+"""Arguments of queues that people look through."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -98,8 +101,8 @@ def build_topology(
     exchanges += [Exchange(names.delay(step)) for step in steps]
     exchanges += [Exchange(name) for name in processors]
     queues = [
-        _queue(names.crashed, {"x-delivery-limit": KEEP_FOR_EVER}),
-        _queue(names.dead, {"x-delivery-limit": KEEP_FOR_EVER}, (names.dead, "#")),
+        _queue(names.crashed, BROWSED),
+        _queue(names.dead, BROWSED, (names.dead, "#")),
         _queue(
             names.incoming,
             {"x-delivery-limit": delivery_limit, **_dead_lettering("", names.crashed)},
@@ -115,9 +118,7 @@ def build_topology(
         )
         for step in steps
     ]
-    queues += [
-        _queue(f"{name}.inbox", {"x-delivery-limit": KEEP_FOR_EVER}, (name, "#")) for name in processors
-    ]
+    queues += [_queue(f"{name}.inbox", BROWSED, (name, "#")) for name in processors]
     return Topology(tuple(exchanges), tuple(queues))
 
 
@@ -165,6 +166,56 @@ async def verify(connection: AbstractConnection, topology: Topology) -> None:
             f"the broker has no {', no '.join(missing)}; create them with `payment-worker topology declare`,"
             " or let their operators do so"
         )
+
+
+async def depth(connection: AbstractConnection, queue: str) -> int:
+    """Return how many messages wait in a queue; raises as ``look_at``."""
+    return (await look_at(connection, queue))[0]
+
+
+async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]:
+    """Return how many messages wait in a queue, without those in a consumer's hands, and its consumers.
+
+    Raises:
+        TopologyMismatch: there is no such queue.
+        AccessRefused: the user may not look at it.
+    """
+    channel = await connection.channel()
+    try:
+        with _explained(queue, "queue"):
+            declared = await channel.queue_declare(queue, passive=True)
+    except ChannelNotFoundEntity:
+        raise TopologyMismatch(
+            f"the broker has no queue {queue}; `payment-worker topology declare` creates it,"
+            " or check --prefix"
+        ) from None
+    await channel.close()
+    return declared.message_count or 0, declared.consumer_count or 0
+
+
+async def check_browsing(connection: AbstractConnection, queue: str) -> None:
+    """Refuse a queue whose messages the broker drops once they were looked at too often.
+
+    Its arguments are compared by declaring it as it is. Where the user may not do that, or where others
+    differ, its operators are trusted to have set the limit of docs/topology.md.
+
+    Raises:
+        TopologyMismatch: its delivery limit is another than ours.
+    """
+    channel = await connection.channel()
+    try:
+        await channel.queue_declare(queue, durable=True, arguments=_queue(queue, BROWSED).arguments)
+    except ChannelAccessRefused:
+        return
+    except ChannelPreconditionFailed as error:
+        if "x-delivery-limit" not in str(error):
+            return
+        raise TopologyMismatch(
+            f"the queue {queue} has not the x-delivery-limit of {KEEP_FOR_EVER} that it needs, and looking at"
+            f" a message counts as a delivery: the broker would drop it after some looks ({error});"
+            " empty the queue and declare it anew, see docs/topology.md"
+        ) from error
+    await channel.close()
 
 
 async def _exists(connection: AbstractConnection, wanted: Exchange | Queue) -> bool:

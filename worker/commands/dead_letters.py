@@ -1,115 +1,195 @@
-"""``payment-worker dead-letters``: for the people who have to deal with them."""
+"""``payment-worker dead-letters``: for the people who have to deal with payments that nobody could take."""
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.commands import dead_letters_acting
+from worker.commands.dead_letters_options import (
+    AsJson,
+    AtLeast,
+    AtMost,
+    Codes,
+    CurrencyCode,
+    Ids,
+    Looked,
+    Processors,
+    Since,
+    Until,
+    dead_letters_of,
+    progress,
+    read_selection,
+    read_settings,
+)
 from worker.commands.options import AmqpUrl, Prefix
-from worker.commands.output import readable_errors
+from worker.commands.output import EXIT_FAILURE, readable_errors
 
 if TYPE_CHECKING:
-    from worker.amqp.browse import Seen
+    from collections.abc import Callable
+
+    from worker.dead_letters import DeadLetter, Selection
     from worker.settings import Settings
 
-app = typer.Typer(help="Look at payments that could not be dispatched.", no_args_is_help=True)
+STDOUT = "-"
+SHOWN = 50
 
-
-@app.callback()
-def _group() -> None:
-    """Look at payments that could not be dispatched."""
+app = typer.Typer(
+    help="Look at payments that could not be dispatched, send them back, or drop them.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_(
+    code: Codes = None,
+    processor: Processors = None,
+    payment_id: Ids = None,
+    currency: CurrencyCode = None,
+    min_amount: AtLeast = None,
+    max_amount: AtMost = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Letters shown, from the oldest: by default 50, with --json all.", show_default=False
+        ),
+    ] = None,
+    totals: Annotated[bool, typer.Option("--totals", help="Only the totals.")] = False,
+    as_json: AsJson = False,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
-    limit: Annotated[int, typer.Option(min=1, max=65535, help="How many, from the oldest.")] = 50,
-    code: Annotated[str | None, typer.Option(help="Only this error code.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show dead letters, oldest first, and leave them where they are."""
+    """Show dead letters, oldest first, and what they add up to; they stay where they are."""
     with readable_errors():
-        import asyncio
+        import uvloop
 
-        from worker.amqp.connection import quiet_libraries
-        from worker.settings import load_settings
+        from worker.commands import dead_letters_view as view
+        from worker.dead_letters import Totals
 
-        quiet_libraries()
-        settings = load_settings(amqp_url=amqp_url, prefix=prefix)
-        total, letters = asyncio.run(_read(settings, limit))
-        records = [record for letter in letters if code in (None, (record := describe(letter))["code"])]
-        _show_json(records) if as_json else _show_table(records, total, len(letters))
+        chosen = read_selection(code, processor, payment_id, currency, min_amount, max_amount, since, until)
+        settings = read_settings(amqp_url, prefix)
+        most = limit or (None if as_json else SHOWN)
+        looked, sums, rows = Looked(), Totals(), list["DeadLetter"]()
 
+        def found(letter: "DeadLetter") -> bool:
+            sums.add(letter)
+            if not totals and (most is None or sums.letters <= most):
+                view.write_json(view.described(letter)) if as_json else rows.append(letter)
+            return totals or not as_json or sums.letters != most
 
-async def _read(settings: "Settings", limit: int) -> "tuple[int, list[Seen]]":
-    from worker.amqp.browse import browse, depth
-    from worker.amqp.connection import connected
-    from worker.amqp.topology import Names
-    from worker.session import broker_of
-
-    queue = Names(settings.prefix).dead
-    async with connected(broker_of(settings), "payment-worker dead-letters") as connection:
-        return await depth(connection, queue), await browse(connection, queue, limit)
-
-
-def describe(letter: "Seen") -> dict[str, Any]:
-    """Return what a dead letter's headers say, under short names."""
-    from schemas import dead_letter as names
-
-    headers = letter.headers
-    return {
-        "payment_id": headers.get(names.PAYMENT_ID),
-        "code": headers.get(names.ERROR_CODE),
-        "message": headers.get(names.ERROR_MESSAGE),
-        "attempt": headers.get(names.ATTEMPT),
-        "attempts": headers.get(names.ATTEMPTS),
-        "first_seen": headers.get(names.FIRST_SEEN),
-        "dead_at": headers.get(names.DEAD_AT),
-        "exchange": headers.get(names.EXCHANGE),
-        "routing_key": headers.get(names.ROUTING_KEY),
-        "traceparent": headers.get(names.TRACEPARENT),
-        "body_bytes": len(letter.body),
-    }
+        with progress(looked, show=not (as_json and sys.stdout.isatty())):
+            uvloop.run(_find(settings, chosen, looked, found))
+        if totals and as_json:
+            view.write_json({"looked_at": looked.letters, "totals": view.totals_json(sums)})
+        elif not as_json:
+            view.show_list(rows, sums, looked, chosen.codes)
 
 
-def _show_json(records: list[dict[str, Any]]) -> None:
-    import orjson
+@app.command()
+def show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Payment id, or letter id as `list` shows it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Only the body, byte for byte.")] = False,
+    as_json: AsJson = False,
+    amqp_url: AmqpUrl = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show all there is about a dead letter, and what to do next; it stays where it is."""
+    with readable_errors():
+        import uvloop
 
-    for record in records:
-        print(orjson.dumps(record, default=_as_text).decode())  # noqa: T201
+        from worker.commands import dead_letters_view as view
+        from worker.dead_letters import Selection
+        from worker.dead_letters.exported import to_exported
+
+        looked, found = Looked(), list["DeadLetter"]()
+        chosen = Selection(ids=frozenset({letter}))
+        settings = read_settings(amqp_url, prefix)
+
+        def add(one: "DeadLetter") -> bool:
+            found.append(one)
+            return True
+
+        with progress(looked):
+            uvloop.run(_find(settings, chosen, looked, add))
+        if not found:
+            sys.stderr.write(f"error: none of the {looked.letters:,} dead letters has the id {letter}\n")
+            raise typer.Exit(EXIT_FAILURE)
+        if raw and len(found) > 1:
+            ids = ", ".join(one.letter_id for one in found)
+            sys.stderr.write(f"error: {len(found)} dead letters are of {letter}; name one of {ids}\n")
+            raise typer.Exit(EXIT_FAILURE)
+        for one in found:
+            if raw:
+                sys.stdout.buffer.write(one.delivery.body)
+            elif as_json:
+                view.write_json({**view.described(one), "message_as_exported": to_exported(one)})
+            else:
+                view.show_letter(one)
 
 
-def _as_text(value: object) -> str:
-    """Show a header value that JSON has no form for, which only another program can have put there."""
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes | bytearray) else str(value)
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A new file; - is stdout.")],
+    code: Codes = None,
+    processor: Processors = None,
+    payment_id: Ids = None,
+    currency: CurrencyCode = None,
+    min_amount: AtLeast = None,
+    max_amount: AtMost = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+    amqp_url: AmqpUrl = None,
+    prefix: Prefix = None,
+) -> None:
+    """Write dead letters to a file, one JSON object a line, nothing lost; they stay where they are.
+
+    `payment-worker publish --exported FILE` sends the payments in it again, as their producers did.
+    """
+    with readable_errors():
+        import uvloop
+
+        from worker.commands import dead_letters_view as view
+        from worker.dead_letters import Totals
+        from worker.dead_letters.audit import Lines
+        from worker.dead_letters.exported import to_exported
+        from worker.dead_letters.walk import Report
+
+        chosen = read_selection(code, processor, payment_id, currency, min_amount, max_amount, since, until)
+        settings = read_settings(amqp_url, prefix)
+        lines = Lines(sys.stdout.buffer, on_disk=False) if file == STDOUT else Lines.new(Path(file))
+        looked, sums = Looked(), Totals()
+
+        def found(letter: "DeadLetter") -> bool:
+            lines.write([to_exported(letter)])
+            sums.add(letter)
+            return True
+
+        with progress(looked, show=file != STDOUT):
+            uvloop.run(_find(settings, chosen, looked, found))
+        lines.close()
+        if file != STDOUT:
+            view.show_result(f"exported to {file}", Report(sums), looked, chosen.codes, as_json=as_json)
 
 
-def _show_table(records: list[dict[str, Any]], total: int, read: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+async def _find(
+    settings: "Settings", selection: "Selection", looked: Looked, found: "Callable[[DeadLetter], bool]"
+) -> None:
+    """Call ``found`` with each chosen letter, until it returns False."""
+    from worker.dead_letters.walk import chosen
 
-    console = Console()
-    if not records:
-        console.print(
-            "no dead letters"
-            if total == 0
-            else f"none of the {read:,} dead letters read, of {total:,}, has that code; --limit reads more"
-        )
-        return
-    table = Table("payment", "code", "attempt", "dead since", "why")
-    for record in records:
-        dead_at = str(record["dead_at"] or "")[:19].replace("T", " ")
-        cells = (
-            record["payment_id"] or "(unreadable)",
-            record["code"],
-            record["attempt"],
-            dead_at,
-            record["message"],
-        )
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    console.print(table)
-    by_code = Counter(str(record["code"]) for record in records)
-    console.print(", ".join(f"{code} {number:,}" for code, number in by_code.most_common()))
-    console.print(f"{read:,} read of {total:,} in the queue; --limit reads more, --json shows every header")
+    async with (
+        dead_letters_of(settings, looked) as lane,
+        aclosing(chosen(lane, selection, looked.see)) as walk,
+    ):
+        async for letters in walk:
+            for letter in letters:
+                if not found(letter):
+                    return
+
+
+app.command()(dead_letters_acting.redrive)
+app.command()(dead_letters_acting.drop)

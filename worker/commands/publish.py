@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from worker.amqp.publisher import Failure, Message
     from worker.settings import Settings
 
+    Reader = Callable[[Iterable[bytes], Callable[[int], None]], Iterator[Message]]
+
 SHOWN_FAILURES = 10
 
 
@@ -35,12 +37,19 @@ def publish(
     file: Annotated[
         str, typer.Argument(metavar="FILE|-", help="Payments, one JSON object a line; - is stdin.")
     ],
+    exported: Annotated[
+        bool,
+        typer.Option(
+            "--exported", help="FILE has exported dead letters: send their payments as their producers did."
+        ),
+    ] = False,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
 ) -> None:
     """Publish each line of FILE as one payment and wait until the broker has confirmed it.
 
     Lines go out byte for byte, bad ones too; the routing key is <type>.<currency> where the line has them.
+    What a file of `dead-letters export` or `drop` holds goes out as it first came, without its history.
     """
     with readable_errors():
         import uvloop
@@ -51,7 +60,8 @@ def publish(
 
         quiet_libraries()
         settings = load_settings(amqp_url=amqp_url, prefix=prefix)
-        if file == "-":
+        read = read_exported if exported else read_messages
+        if file == "-" and not exported:
             size, lines = None, sys.stdin.buffer
         else:
             path = Path(file)
@@ -60,12 +70,16 @@ def publish(
                 raise ConfigurationError(f"{file} {what} of payments, one JSON object a line, or - for stdin")
             size, lines = path.stat().st_size, path.open("rb")
         with lines:
-            confirmed, failures = uvloop.run(_publish(settings, lines, size))
+            if exported:  # nothing is sent when one line is wrong
+                for _ in read(lines, lambda _: None):
+                    pass
+                lines.seek(0)
+            confirmed, failures = uvloop.run(_publish(settings, lines, size, read))
     _report(confirmed, failures, settings.prefix)
 
 
 async def _publish(
-    settings: "Settings", lines: Iterable[bytes], size: int | None
+    settings: "Settings", lines: Iterable[bytes], size: int | None, read: "Reader"
 ) -> "tuple[int, list[Failure]]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -91,7 +105,7 @@ async def _publish(
             progress.update(bar, count=confirmed)
 
         async with connected(broker_of(settings), "payment-worker publish") as connection:
-            messages = read_messages(lines, lambda read: progress.update(bar, advance=read))
+            messages = read(lines, lambda read: progress.update(bar, advance=read))
             failures = await publish_all(connection, settings.prefix, messages, on_confirmed)
     return confirmed, failures
 
@@ -105,6 +119,24 @@ def read_messages(lines: Iterable[bytes], on_read: Callable[[int], None]) -> "It
         body = line.rstrip(b"\r\n")
         if body.strip():
             yield Message(number, routing_key(body), body)
+
+
+def read_exported(lines: Iterable[bytes], on_read: Callable[[int], None]) -> "Iterator[Message]":
+    """Yield the message of each exported dead letter; ``on_read`` as for ``read_messages``.
+
+    Raises:
+        ConfigurationError: a line holds none; it is named.
+    """
+    from worker.amqp.publisher import Message
+    from worker.dead_letters.exported import as_published, body_of, read_line
+
+    for number, line in enumerate(lines, start=1):
+        on_read(len(line))
+        if line.strip():
+            letter = read_line(line, number)
+            key, properties = as_published(letter)
+            body = body_of(letter)
+            yield Message(number, key or routing_key(body), body, properties)
 
 
 def routing_key(body: bytes) -> str:
