@@ -154,7 +154,7 @@ class JournalClaims:
             decoded.payment.payment_id,
             self.fingerprints.of(decoded.canonical),
             arrival.attempt,
-            0,
+            arrival.redrives,
             charged.currency,
             charged.scale,
             charged.gross,

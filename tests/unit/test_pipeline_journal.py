@@ -7,11 +7,15 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.support.dead_letters import delivery
 from tests.support.journals import FINGERPRINTS, intent
+from tests.support.memory_lane import Stored
 from tests.support.memory_stage import MemoryStage
 from tests.support.payments import NOW, body
 from worker import next_step
+from worker.amqp.lane import Properties
 from worker.codec import decode
+from worker.dead_letters import read_letter
 from worker.errors import JournalUnavailable
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
 from worker.journal.protocol import Claim, Ending, Intent
@@ -180,6 +184,23 @@ async def test_a_rejected_payment_is_in_the_journal(stage: MemoryStage, memory: 
         (State.HELD, "held", 1),
     ]
     assert [entry.code for entry in memory.entries if entry.payment_id is None] == ["malformed_message"]
+
+
+async def test_a_redriven_payment_is_no_repeat(stage: MemoryStage, memory: Memory) -> None:
+    """Sent back from the dead letters it is worked on again, and its copy left in between is a duplicate."""
+    stage.put(body(amount={"value": "1", "currency": "CHF"}))
+    await stage.drain(1)
+    dead = stage.broker.queues["dead"].popleft()
+    assert isinstance(dead.properties, Properties)
+    letter = read_letter(delivery(dead.body, dead.properties))
+    redriven = stage.pipeline.envelopes.redriven("payments.return", letter, NOW)
+    assert isinstance(redriven.properties, Properties)
+    for _ in range(2):
+        stage.come_back(Stored(redriven.body, redriven.properties, "", ""))
+        stage.remember(MemoryJournal("the next worker", memory=memory))
+        await stage.drain(1)
+    assert happenings(memory) == ["dead_lettered", "dead_lettered", "duplicate"]
+    assert stage.headers("dead")["payment-redrives"] == 1
 
 
 @pytest.fixture
