@@ -6,6 +6,7 @@ the same every time; a failure prints what reproduces it.
 
 import os
 import re
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Protocol
 from uuid import uuid4
@@ -27,6 +28,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("shared-machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the fault suite."""
+    group = parser.getgroup("faults")
+    group.addoption("--faults", choices=("short", "whole"), default="short", help="how much of tests/faults")
+    group.addoption(
+        "--fault-seed",
+        type=int,
+        default=1 if os.environ.get("CI") else secrets.randbelow(2**32),
+        help="repeats the chance of a run of tests/faults",
+    )
 
 
 class Connect(Protocol):

@@ -13,8 +13,10 @@ import aio_pika
 from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
 from aiormq.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     AuthenticationError,
+    ChannelInvalidStateError,
     ConnectionNotAllowed,
     InvalidFrameError,
     ProbableAuthenticationError,
@@ -97,10 +99,17 @@ async def open_channel(connection: AbstractConnection, *, publisher_confirms: bo
 
 @asynccontextmanager
 async def connected(broker: Broker, name: str) -> AsyncIterator[AbstractConnection]:
-    """Open a connection for a command's use and close it afterwards."""
+    """Open a connection for a command's use and close it afterwards.
+
+    Raises:
+        BrokerUnavailable: it cannot be opened, or ended while it was used.
+        AccessRefused: as ``connect``.
+    """
     connection = await connect(broker, name, aio_pika.Connection)
     try:
         yield underlay(connection)
+    except (AMQPConnectionError, ChannelInvalidStateError) as error:
+        raise BrokerUnavailable(f"the connection to {broker.address} ended: {_cause(error)}") from error
     finally:
         await connection.close()
 

@@ -1,0 +1,42 @@
+"""Row 1: a worker process dies by SIGKILL, before and after each step, and at random under load."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.conftest import Scale
+from tests.support.bench import Bench
+from tests.support.fault_points import STEPS, Crash, Moment
+from tests.support.lane_rig import LANES
+
+PAYMENTS = 100
+"""Enough for three rounds of confirms: four batches of ten are in flight at once."""
+
+
+async def die_at(bench: Bench, crash: Crash) -> None:
+    """Let a worker die at a point in mid-stream; nothing is lost, and another finishes the work."""
+    await bench.publish(PAYMENTS)
+    worker = bench.start(crash, max_batch=10)
+    assert await worker.ended() == -9, worker.log
+    await bench.safe()
+    await bench.drained()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_death_at_a_step_loses_nothing(bench: Bench, step: str, moment: Moment) -> None:
+    """Wherever it dies, what it held comes again, and a repeat is the same bytes to the same processor."""
+    await die_at(bench, Crash(step, moment, call=2))
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_deaths_at_random_under_load_lose_nothing(bench: Bench, scale: Scale) -> None:
+    """However often and whenever it dies while payments come in, all of them arrive in the end."""
+    async with bench.load.streaming(per_second=300):
+        for _ in range(scale(6, 200)):
+            worker = bench.start()
+            await asyncio.sleep(bench.chance.uniform(0, 0.6))
+            worker.kill()
+            assert await worker.ended() == -9
+    await bench.safe()
+    await bench.drained()

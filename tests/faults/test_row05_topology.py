@@ -1,0 +1,132 @@
+"""Row 5: queues and exchanges deleted, a permission revoked, and the topology changed under the worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+from yarl import URL
+
+from tests.support.bench import Bench
+from tests.support.load import channel_to
+from worker.local_broker import LocalBroker
+from worker.rules_file import load_rules
+from worker.session import prepare_topology
+
+
+async def mend(bench: Bench) -> None:
+    """Declare what is missing, as `payment-worker topology declare` does."""
+    await prepare_topology(bench.settings, load_rules(bench.settings.rules))
+
+
+async def test_an_incoming_queue_that_goes_comes_back(bench: Bench) -> None:
+    """A worker whose queue is deleted declares it again, and goes on."""
+    worker = bench.start()
+    await bench.publish(30)
+    await bench.arrives(30)
+    async with channel_to(bench.url) as channel:
+        await channel.queue_delete(bench.names.incoming)
+    await bench.publish(30)
+    await bench.drained(repeats=False)
+    assert worker.sessions == 2
+    assert "cancelled the consumer" in worker.log
+
+
+async def test_an_incoming_queue_deleted_under_load_takes_only_itself(bench: Bench) -> None:
+    """What was in it is gone with it; nothing else is lost, sent elsewhere or sent differently."""
+    worker = bench.start()
+    async with bench.load.streaming(per_second=300), channel_to(bench.url) as channel:
+        await bench.arrives(50)
+        await channel.queue_delete(bench.names.incoming)
+        for one in bench.load.sent:
+            one.confirmed = False  # the broker had confirmed it, and its operator has deleted it
+        await worker.in_session(2)
+    await bench.publish(30)
+    await bench.drained()
+
+
+async def test_an_inbox_that_goes_sends_its_payments_elsewhere_or_later(bench: Bench) -> None:
+    """Without alpha's inbox, those that may go to beta do; the others wait until it is there again."""
+    bench.start()
+    await bench.publish(30)
+    await bench.arrives(30)
+    inbox = bench.ledger.inbox_of("alpha")
+    async with channel_to(bench.url) as channel:
+        await channel.queue_delete(inbox)
+        await bench.publish(30, "card", "wallet")
+        await bench.waits_in(bench.names.delay(0.2))
+    await mend(bench)
+    await bench.drained(repeats=False)
+    assert {name for found in bench.ledger.dispatched.values() for name, _ in found} == {
+        "alpha",
+        "beta",
+        "gamma",
+    }
+
+
+async def test_a_processors_exchange_that_goes_is_declared_again(bench: Bench) -> None:
+    """Deleted under load, a missing exchange ends the session at worst, and nothing is lost."""
+    bench.start()
+    async with bench.load.streaming(per_second=300), channel_to(bench.url) as channel:
+        for _ in range(3):
+            await bench.arrives(len(bench.load.sent))
+            await channel.exchange_delete(f"{bench.settings.prefix}.proc.alpha")
+    await mend(bench)
+    await bench.drained()
+
+
+async def test_a_queue_of_another_kind_is_refused_by_name(bench: Bench) -> None:
+    """A queue that was replaced by one with other arguments stops the worker, which says what differs."""
+    worker = bench.start()
+    await worker.in_session()
+    async with channel_to(bench.url) as channel:
+        await channel.queue_delete(bench.names.incoming)
+        await channel.queue_declare(bench.names.incoming, durable=True)
+        assert await worker.ended() == 2
+        assert f"the queue {bench.names.incoming} exists but differs" in worker.log
+        await channel.queue_delete(bench.names.incoming)
+    await mend(bench)
+    await bench.publish(30)
+    await bench.drained(repeats=False)
+
+
+async def test_a_binding_that_goes_gives_payments_back_to_their_producer(bench: Bench) -> None:
+    """Nothing disappears between an exchange and a queue that is not bound to it."""
+    worker = bench.start()
+    await worker.in_session()
+    names = bench.names
+    async with channel_to(bench.url) as channel:
+        await channel.queue_unbind(names.incoming, names.exchange, "#")
+        publishing = asyncio.create_task(bench.publish(30))
+        await asyncio.sleep(0.2)
+        assert not publishing.done()
+        await channel.queue_bind(names.incoming, names.exchange, "#")
+        await publishing
+    await bench.drained(repeats=False)
+
+
+@pytest.fixture
+async def user(broker: LocalBroker, bench: Bench) -> AsyncIterator[str]:
+    """A user who may do everything; it is removed after the test."""
+    name = bench.settings.prefix
+    await asyncio.to_thread(broker.rabbitmqctl, "add_user", name, "secret")
+    await asyncio.to_thread(broker.rabbitmqctl, "set_permissions", name, ".*", ".*", ".*")
+    yield name
+    await asyncio.to_thread(broker.rabbitmqctl, "delete_user", name)
+
+
+async def test_a_permission_that_is_revoked_and_given_back(
+    bench: Bench, broker: LocalBroker, user: str
+) -> None:
+    """Who may not write to a processor's exchange any more loses nothing and says why; then all goes on."""
+    url = SecretStr(str(URL(bench.url).with_user(user).with_password("secret")))
+    worker = bench.start(amqp_url=url)
+    await bench.publish(30)
+    await bench.arrives(30)
+    alpha = f"{bench.settings.prefix}.proc.alpha"
+    await asyncio.to_thread(broker.rabbitmqctl, "set_permissions", user, ".*", f"^(?!{alpha}$)", ".*")
+    await asyncio.to_thread(broker.rabbitmqctl, "close_all_user_connections", user, "new permissions")
+    await bench.publish(30)
+    await worker.says(lambda log: "ACCESS_REFUSED" in log, "that it may not write")
+    await asyncio.to_thread(broker.rabbitmqctl, "set_permissions", user, ".*", ".*", ".*")
+    await bench.drained()

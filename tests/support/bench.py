@@ -1,0 +1,209 @@
+"""A test bench for faults: a topology, a producer, worker processes, and a ledger that must balance."""
+
+import contextlib
+import random
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any, Final
+
+from aiormq.exceptions import ChannelNotFoundEntity
+from pydantic import SecretStr
+from yarl import URL
+
+from tests.support.fault_points import Fault
+from tests.support.ledger import Ledger
+from tests.support.load import BROKEN, RULES, Load, channel_to, connected_to, write_fault_rules
+from tests.support.proxy import Proxy
+from tests.support.stage import eventually
+from tests.support.worker_process import WorkerProcess
+from worker.amqp.topology import Names
+from worker.rules_file import load_rules
+from worker.session import prepare_topology, topology_of
+from worker.settings import Settings
+
+DRAIN_SECONDS: Final = 60.0
+NEVER: Final = 1_000_000
+"""A delivery limit that no number of crashes in a test reaches."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """What one fault test plays on. Make it with ``open_bench``."""
+
+    url: str
+    settings: Settings
+    folder: Path
+    context: ForkServerContext
+    chance: random.Random
+    load: Load
+    ledger: Ledger
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    @property
+    def names(self) -> Names:
+        """The names of the worker's own objects."""
+        return Names(self.settings.prefix)
+
+    @property
+    def rules(self) -> Path:
+        """The rule file of every worker of this bench."""
+        return self.settings.rules[0]
+
+    @property
+    def alive(self) -> list[WorkerProcess]:
+        """The workers that have not ended."""
+        return [worker for worker in self.workers if worker.exit_code is None]
+
+    def start(
+        self,
+        *faults: Fault,
+        through: Proxy | None = None,
+        environ: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> WorkerProcess:
+        """Start another worker process, with faults in it and with other settings than the bench's.
+
+        It connects to the broker through the proxy, if there is one.
+        """
+        log = self.folder / f"worker-{len(self.workers) + 1}.log"
+        if through is not None:
+            changes["amqp_url"] = SecretStr(str(URL(self.url).with_port(through.port)))
+        settings = self.settings.model_copy(update=changes)
+        worker = WorkerProcess(self.context, settings, log, faults, environ)
+        self.workers.append(worker)
+        return worker
+
+    async def publish(self, count: int, *kinds: str) -> None:
+        """Publish payments, each confirmed."""
+        await self.load.publish(self.load.make(count, *kinds))
+
+    async def depths(self) -> dict[str, int]:
+        """How many payments wait, by queue, empty ones left out; those that a worker holds do not count."""
+        names, depths = self.names, {}
+        async with connected_to(self.url) as connection:
+            for queue in (names.incoming, names.crashed, *map(names.delay, self.settings.delay_steps)):
+                with contextlib.suppress(ChannelNotFoundEntity):
+                    channel = await connection.channel()
+                    depths[queue] = (await channel.queue_declare(queue, passive=True)).message_count or 0
+        return {queue: depth for queue, depth in depths.items() if depth}
+
+    async def waits_in(self, queue: str, count: int = 1) -> None:
+        """Wait until so many payments, at least, wait in one of the worker's queues."""
+
+        async def there() -> bool:
+            return (await self.depths()).get(queue, 0) >= count
+
+        await eventually(there, f"{count} payments waiting in {queue}")
+
+    async def collect(self) -> None:
+        """Enter what has arrived into the ledger."""
+        async with channel_to(self.url) as channel:
+            await self.ledger.collect(channel)
+
+    async def safe(self) -> None:
+        """While no worker runs, every payment that was not found yet waits in the broker."""
+        assert not self.alive
+
+        async def waiting() -> bool:
+            await self.collect()
+            missing = len(self.ledger.missing(self.load.sent))
+            return missing <= sum((await self.depths()).values())
+
+        await eventually(waiting, "every payment at a processor, dead, or in the broker")
+
+    async def arrives(self, count: int) -> None:
+        """Wait until this many payments have been found."""
+
+        async def there() -> bool:
+            with contextlib.suppress(*BROKEN):
+                await self.collect()
+            return len(self.ledger.dispatched) + len(self.ledger.dead) >= count
+
+        await eventually(there, f"{count} payments at their ends")
+
+    async def drained(
+        self, *, repeats: bool = True, may_die: Collection[str] = (), within_seconds: float = DRAIN_SECONDS
+    ) -> None:
+        """With every fault healed, all payments arrive, the workers stop in order, and the books balance."""
+        if not self.alive:
+            self.start()
+
+        async def all_found() -> bool:
+            assert self.alive, "no worker is left: " + self.workers[-1].log[-2000:]
+            with contextlib.suppress(*BROKEN):
+                await self.collect()
+                if all(worker.sessions for worker in self.alive):
+                    return not self.ledger.missing(self.load.sent) and not await self.depths()
+            return False
+
+        try:
+            await eventually(all_found, "every payment at a processor or dead", within_seconds)
+        except AssertionError as error:
+            raise AssertionError(await self._explain(str(error))) from error
+        await self.stop()
+        await self.collect()
+        left = await self.depths()
+        assert not left, f"something is left in the broker: {left}"
+        self.ledger.check(self.load.sent, repeats=repeats, may_die=may_die)
+
+    async def stop(self) -> None:
+        """Stop every worker in order."""
+        for worker in self.alive:
+            worker.terminate()
+            code = await worker.ended()
+            assert code == 0, f"exit code {code}: {worker.log[-2000:]}"
+
+    async def _explain(self, what: str) -> str:
+        missing = [one.payment_id for one in self.ledger.missing(self.load.sent)]
+        logs = "\n".join(worker.log[-1000:] for worker in self.alive)
+        return f"{what}; missing {len(missing)}: {missing[:5]}; waiting: {await self.depths()}\n{logs}"
+
+    async def clear(self) -> None:
+        """Leave nothing on the broker."""
+        topology = topology_of(self.settings, load_rules(self.settings.rules))
+        async with channel_to(self.url) as channel:
+            for queue in topology.queues:
+                await channel.queue_delete(queue.name)
+            for exchange in topology.exchanges:
+                await channel.exchange_delete(exchange.name)
+
+
+@asynccontextmanager
+async def open_bench(
+    url: str,
+    prefix: str,
+    folder: Path,
+    context: ForkServerContext,
+    chance: random.Random,
+    *,
+    rules: str = RULES,
+    **settings: Any,
+) -> AsyncIterator[Bench]:
+    """Write the rules and declare the topology; at the end no worker runs, and its queues are gone."""
+    made = Settings(
+        **{
+            "amqp_url": url,
+            "prefix": prefix,
+            "rules": (write_fault_rules(folder / "rules.yaml", prefix, rules),),
+            "delay_steps": (0.2, 0.5, 1.0, 2.0),
+            "retry_in_process": 0.1,
+            "heartbeat": 5,
+            "max_batch": 20,
+            "prefetch": 100,
+            "delivery_limit": NEVER,
+            "log_format": "json",
+            **settings,
+        }
+    )
+    await prepare_topology(made, load_rules(made.rules))
+    bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
+    try:
+        yield bench
+    finally:
+        for worker in bench.workers:
+            worker.close()
+        with contextlib.suppress(*BROKEN):
+            await bench.clear()

@@ -1,0 +1,84 @@
+"""What a test does to a worker's process from within: let it die at a named point, or move its clock.
+
+The worker knows nothing of it. Each fault wraps functions of the process it is installed in, and is installed
+before the worker starts there.
+"""
+
+import inspect
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final, Literal, Protocol
+
+from worker import intake
+from worker.amqp.paired import PairedLane
+from worker.amqp.standard import StandardLane
+from worker.amqp.tapped import TapLane
+from worker.planning import Planner
+
+Moment = Literal["before", "after"]
+
+STEPS: Final[Mapping[str, tuple[tuple[Any, str], ...]]] = {
+    "take": ((PairedLane, "take"),),
+    "decode": ((intake, "decode"),),
+    "plan": ((Planner, "plan"),),
+    "send": ((TapLane, "send"), (StandardLane, "send")),
+    "confirm": ((TapLane, "_on_confirms"), (StandardLane, "_outcome")),
+    "settle": ((PairedLane, "settle"),),
+}
+"""The steps of the pipeline in order, each with the functions that take it on one lane or the other.
+
+``confirm`` is between the arrival of the broker's confirm and its being known to the pipeline.
+"""
+
+
+class Fault(Protocol):
+    """Something that is done to a process; it must be picklable, to get there."""
+
+    def install(self) -> None:
+        """Do it to this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Death by SIGKILL right before or after the given call (from 1) of a step."""
+
+    step: str
+    moment: Moment
+    call: int = 1
+
+    def install(self) -> None:
+        """Wrap the step's functions."""
+        calls = itertools.count(1)
+        for owner, name in STEPS[self.step]:
+            setattr(owner, name, self._deadly(getattr(owner, name), calls))
+
+    def _deadly(self, function: Callable[..., Any], calls: Iterator[int]) -> Callable[..., Any]:
+        def die_if(due: bool, moment: Moment) -> None:
+            if due and moment == self.moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def waited(*arguments: Any, **options: Any) -> Any:
+                due = next(calls) == self.call
+                die_if(due, "before")
+                result = await function(*arguments, **options)
+                die_if(due, "after")
+                return result
+
+            return waited
+
+        @wraps(function)
+        def called(*arguments: Any, **options: Any) -> Any:
+            due = next(calls) == self.call
+            die_if(due, "before")
+            result = function(*arguments, **options)
+            die_if(due, "after")
+            return result
+
+        return called
