@@ -1,222 +1,31 @@
 """How long one routing decision takes as rule tables grow, beside other rule engines with the same rules.
 
-``python -m benchmarks.routing [--quick]``. Every engine gets the same generated rules in the form its own
-documents recommend, and the same payments; all run in one process, in turn, several rounds, medians shown.
-
-- ours: the compiled table; "cold" forgets every shape before each payment, which no running worker does.
-- rule-engine: one ``Rule`` a rule, ``matches`` in order until one does.
-- zen-engine: one JDM decision table with hit policy first, ``create_decision`` once, ``evaluate`` a payment.
-- common-expression-language (Rust): every expression compiled once, ``execute`` in order until one is true.
+``python -m benchmarks.routing [--quick]``. Every engine gets the same rules and payments (``engines/``); all
+run in one process, in turn, several rounds, medians shown. "Cold" forgets every shape before each payment,
+which no running worker does.
 """
 
 import argparse
 import json
 import platform
-import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engines.contestants import Engine, as_payment, cel, ours, rule_engine, zen_engine
+from benchmarks.engines.rule_set import LAST, make_payments, make_rules
 from schemas.payment import Payment
-from schemas.rules import RuleDocument
-from worker.routing import RuleTable, compile_rules
+from worker.routing import RuleTable
 
 RESULTS = Path(__file__).parent / "results"
 NOW = datetime(2026, 1, 7, 12, tzinfo=UTC)
 SIZES = (10, 100, 1_000, 10_000)
 PEER_SIZE = 1_000
-TYPES = ("card", "wallet", "bank_transfer")
-CURRENCIES = ("EUR", "USD", "GBP", "SEK", "JPY", "BRL")
-COUNTRIES = ("DE", "FR", "IT", "ES", "NL", "US", "GB", "SE", "JP", "BR", "CA", "PL")
-PROCESSORS = ("aurora", "borealis", "cascade", "dusk")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What one rule asks for; amounts are whole units, None asks nothing."""
-
-    name: str
-    type: str
-    currency: str
-    countries: tuple[str, ...]
-    merchant: str | None
-    low: int
-    high: int
-
-
-def make_rules(count: int, seed: int = 7) -> list[Wanted]:
-    """Return rules as platforms have them: most for one merchant, all with an amount band.
-
-    The last rule is one that a known payment matches and no other rule does.
-    """
-    pick = random.Random(seed)  # noqa: S311
-    rules = []
-    for i in range(count - 1):
-        low = pick.choice((0, 1, 10, 100))
-        rules.append(
-            Wanted(
-                name=f"rule-{i}",
-                type=pick.choice(TYPES),
-                currency=pick.choice(CURRENCIES),
-                countries=tuple(sorted(pick.sample(COUNTRIES, pick.randint(1, 5)))),
-                merchant=f"merchant-{pick.randrange(max(10, count // 2))}" if pick.random() < 0.8 else None,
-                low=low,
-                high=low * 10 + 50,
-            )
-        )
-    last = Wanted(f"rule-{count - 1}", "card", "PLN", ("PL",), "merchant-last", 1, 10_000)
-    return [*rules, last]
-
-
-def make_payments(count: int, rules: Sequence[Wanted], seed: int = 11) -> list[dict[str, Any]]:
-    """Return payments near the rules: half follow one of them, half are drawn freely."""
-    pick = random.Random(seed)  # noqa: S311
-    payments = []
-    for i in range(count):
-        rule = pick.choice(rules)
-        follows = pick.random() < 0.5
-        payments.append(
-            {
-                "payment_id": f"pay-{i}",
-                "type": rule.type if follows else pick.choice(TYPES),
-                "currency": rule.currency if follows else pick.choice(CURRENCIES),
-                "country": pick.choice(rule.countries if follows else COUNTRIES),
-                "merchant": (rule.merchant if follows else None) or f"merchant-{pick.randrange(len(rules))}",
-                "amount": pick.randrange(rule.low, rule.high) if follows else pick.randrange(2_000),
-            }
-        )
-    return payments
-
-
-LAST = {
-    "payment_id": "pay-last", "type": "card", "currency": "PLN", "country": "PL",
-    "merchant": "merchant-last", "amount": 25,
-}  # fmt: skip
-
-
-def as_payment(raw: dict[str, Any]) -> Payment:
-    return Payment.model_validate(
-        {
-            "payment_id": raw["payment_id"],
-            "type": raw["type"],
-            "amount": {"value": f"{raw['amount']}.00", "currency": raw["currency"]},
-            "merchant_id": raw["merchant"],
-            "country": raw["country"],
-            "created_at": "2026-01-07T12:00:00Z",
-        }
-    )
-
-
-def ours(rules: Sequence[Wanted]) -> RuleTable:
-    document = {
-        "version": 1,
-        "processors": {name: {} for name in PROCESSORS},
-        "rules": [
-            {
-                "name": rule.name,
-                "when": {
-                    "type": rule.type,
-                    "currency": rule.currency,
-                    "country": list(rule.countries),
-                    "amount": {"gte": str(rule.low), "lt": str(rule.high)},
-                    **({"merchant_id": rule.merchant} if rule.merchant else {}),
-                },
-                "route": {"to": PROCESSORS[i % len(PROCESSORS)]},
-            }
-            for i, rule in enumerate(rules)
-        ],
-        "default": {"reject": {"code": "no_route"}},
-    }
-    return compile_rules(RuleDocument.model_validate(document), "benchmark")
-
-
-Engine = Callable[[dict[str, Any]], str | None]
-
-
-def rule_engine(rules: Sequence[Wanted]) -> Engine:
-    import rule_engine as library
-
-    def text(rule: Wanted) -> str:
-        countries = ", ".join(f'"{country}"' for country in rule.countries)
-        merchant = f' and merchant == "{rule.merchant}"' if rule.merchant else ""
-        return (
-            f'type == "{rule.type}" and currency == "{rule.currency}" and country in [{countries}]'
-            f"{merchant} and amount >= {rule.low} and amount < {rule.high}"
-        )
-
-    compiled = [(rule.name, library.Rule(text(rule))) for rule in rules]
-
-    def decide(payment: dict[str, Any]) -> str | None:
-        return next((name for name, rule in compiled if rule.matches(payment)), None)
-
-    return decide
-
-
-def zen_engine(rules: Sequence[Wanted]) -> Engine:
-    import zen
-
-    fields = ("type", "currency", "country", "merchant", "amount")
-    table = {
-        "hitPolicy": "first",
-        "inputs": [{"id": field, "name": field, "field": field, "type": "expression"} for field in fields],
-        "outputs": [{"id": "rule", "name": "rule", "field": "rule", "type": "expression"}],
-        "rules": [
-            {
-                "_id": rule.name,
-                "type": f'"{rule.type}"',
-                "currency": f'"{rule.currency}"',
-                "country": ", ".join(f'"{country}"' for country in rule.countries),
-                "merchant": f'"{rule.merchant}"' if rule.merchant else "",
-                "amount": f"[{rule.low}..{rule.high})",
-                "rule": f'"{rule.name}"',
-            }
-            for rule in rules
-        ],
-    }
-    graph = {
-        "nodes": [
-            {"id": "in", "name": "in", "type": "inputNode"},
-            {"id": "table", "name": "table", "type": "decisionTableNode", "content": table},
-            {"id": "out", "name": "out", "type": "outputNode"},
-        ],
-        "edges": [
-            {"id": "1", "type": "edge", "sourceId": "in", "targetId": "table"},
-            {"id": "2", "type": "edge", "sourceId": "table", "targetId": "out"},
-        ],
-    }
-    decision = zen.ZenEngine().create_decision(json.dumps(graph))
-
-    def decide(payment: dict[str, Any]) -> str | None:
-        result: str | None = decision.evaluate(payment)["result"].get("rule")
-        return result
-
-    return decide
-
-
-def cel(rules: Sequence[Wanted]) -> Engine:
-    import cel as library
-
-    def text(rule: Wanted) -> str:
-        countries = ", ".join(f'"{country}"' for country in rule.countries)
-        merchant = f' && merchant == "{rule.merchant}"' if rule.merchant else ""
-        return (
-            f'kind == "{rule.type}" && currency == "{rule.currency}" && country in [{countries}]'
-            f"{merchant} && amount >= {rule.low} && amount < {rule.high}"
-        )
-
-    compiled = [(rule.name, library.compile(text(rule))) for rule in rules]
-
-    def decide(payment: dict[str, Any]) -> str | None:
-        context = library.Context(variables={**payment, "kind": payment["type"]})
-        return next((name for name, program in compiled if program.execute(context)), None)
-
-    return decide
 
 
 def per_call(call: Callable[[], object], calls: int) -> float:
