@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rules import OPERATORS, ROUTE_KINDS, TEXT_FIELDS
+from schemas.rule_conditions import OPERATORS, TEXT_FIELDS
+from schemas.rules import ROUTE_KINDS
 from worker.routing.assertions import mismatches, payment_of
 from worker.routing.witness import NOON
 from worker.rules_file import load_rules, load_tests

@@ -3,7 +3,7 @@
 import json
 from typing import assert_never
 
-from schemas.rules import DAYS
+from schemas.rule_conditions import DAYS
 from worker.routing.conditions import (
     MINUTES_PER_DAY,
     All,

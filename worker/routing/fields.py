@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from schemas.payment import Payment
-from schemas.rules import OPEN_FIELDS, TEXT_FIELDS
+from schemas.rule_conditions import OPEN_FIELDS, TEXT_FIELDS
 from worker.errors import InvalidAmount
 from worker.routing.conditions import Flag, Value
 

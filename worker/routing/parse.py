@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from schemas.rules import OPERATORS
+from schemas.rule_conditions import OPERATORS
 from worker.routing.amounts import amount_range, bounds_of, read_amount, read_instant
 from worker.routing.conditions import (
     All,

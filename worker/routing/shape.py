@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from schemas import rule_words as word
 from schemas import rules as schema
 from schemas.rules import ROUTE_KINDS, RuleDocument
 from worker.routing.mending import without_broken
@@ -21,15 +22,18 @@ ROUTES: dict[str, type[BaseModel]] = {
 PATTERNS: dict[object, str] = {
     pattern: words
     for annotated, words in (
-        (schema.Decimal, "a decimal in quotes, such as '2.9', without a sign and with at most 12 decimals"),
-        (schema.Name, "a name of lowercase letters, digits, - and _"),
-        (schema.RuleName, "a name of lowercase letters, digits, -, . and _"),
-        (schema.GroupName, "a name that starts with a lowercase letter: letters, digits and _"),
-        (schema.CurrencyCode, "a currency code, such as EUR"),
-        (schema.CurrencyRef, "a currency code such as EUR, or a group such as $majors"),
-        (schema.CountryRef, "a country code such as DE, or a group such as $eea"),
-        (schema.TypeRef, "a payment type such as card, or a group such as $instant"),
-        (schema.AmountText, "an amount in quotes, such as '10' or '10.00 EUR'"),
+        (
+            word.Decimal,
+            "a decimal in quotes, such as '2.9', without a sign and with at most 12 decimals",
+        ),
+        (word.Name, "a name of lowercase letters, digits, - and _"),
+        (word.RuleName, "a name of lowercase letters, digits, -, . and _"),
+        (word.GroupName, "a name that starts with a lowercase letter: letters, digits and _"),
+        (word.CurrencyCode, "a currency code, such as EUR"),
+        (word.CurrencyRef, "a currency code such as EUR, or a group such as $majors"),
+        (word.CountryRef, "a country code such as DE, or a group such as $eea"),
+        (word.TypeRef, "a payment type such as card, or a group such as $instant"),
+        (word.AmountText, "an amount in quotes, such as '10' or '10.00 EUR'"),
     )
     for pattern in (get_args(annotated)[1].metadata[0].pattern,)
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from schemas.rules import DAYS
+from schemas.rule_conditions import DAYS
 from worker.routing.amounts import read_instant
 from worker.routing.conditions import MINUTES_PER_DAY, Window
 from worker.routing.fields import microseconds
