@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -58,6 +58,8 @@ def explain(
         message = f"refused before routing: {error.code}: {error}"
         raise fail(message, as_json=as_json, code=error.code) from None
     if as_json:
+        from worker.commands.rules_why_json import as_dict
+
         write_json(as_dict(found))
         return
     _print(console(), parsed, found)
@@ -79,90 +81,6 @@ def _read(path: Path, *, as_json: bool) -> "Payment":
         raise fail(message, as_json=as_json, code="invalid_payment") from None
 
 
-def as_dict(found: "Explanation") -> dict[str, Any]:
-    """Return the explanation as plain data, for JSON."""
-    from worker.routing import Held, Rejected, Routed
-    from worker.routing.simulate import destination_of
-
-    decision = found.decision
-    destination = destination_of(decision)
-    result: dict[str, Any] = {
-        "rules_version": found.rules_version,
-        "now": found.now.isoformat(),
-        "steps": list(found.steps),
-        "enrichment": dict(found.added),
-        "rule": decision.rule,
-        "conditions": found.conditions,
-        "outcome": destination.kind,
-        "trials": [
-            {
-                "rule": trial.rule,
-                "failed": trial.failure
-                and {"condition": trial.failure.condition, "actual": trial.failure.actual},
-            }
-            for trial in found.trials
-        ],
-    }
-    match decision:
-        case Routed():
-            result["processor"] = destination.name
-            result["candidates"] = [{"processor": one.processor, "cost": one.cost} for one in found.costs]
-            result |= _settings_dict(decision, found)
-        case Rejected():
-            result |= {"code": decision.code, "reason": decision.reason}
-        case Held():
-            result["reason"] = decision.reason
-    result |= _refusal_dict(found)
-    if not isinstance(decision, Held):
-        result["skipped"] = [{"processor": one.processor, "reason": one.reason} for one in decision.skipped]
-    if found.charge is not None:
-        charge = found.charge
-        result["gross"] = str(charge.gross)
-        result["fees"] = [{"name": fee.name, "amount": str(fee.money)} for fee in charge.fees]
-        result["net"] = str(charge.net)
-        result["rounding"] = [step.as_dict() for step in charge.trail]
-    if found.charge_error is not None:
-        result["charge_error"] = found.charge_error
-    if found.exchange is not None:
-        result["settlement"] = {
-            "amount": f"{found.exchange.result} {found.exchange.result.currency.code}",
-            "rate": str(found.exchange.rate),
-            "source": found.exchange.rate.source,
-            "remainder": found.exchange.remainder,
-        }
-    if found.exchange_error is not None:
-        result["settlement_error"] = found.exchange_error
-    return result
-
-
-def _refusal_dict(found: "Explanation") -> dict[str, Any]:
-    refusal = found.refusal
-    if refusal is None:
-        return {}
-    outcome = "retried" if refusal.retried else "refused"
-    return {"outcome": outcome, "processor": None, "code": refusal.code, "reason": refusal.reason}
-
-
-def _settings_dict(decision: "Routed", found: "Explanation") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    if (choice := found.choice) is not None:
-        result["split"] = {
-            "point": choice.percent(choice.point),
-            "arm": choice.names[0],
-            "weight": choice.percent(choice.weight),
-        }
-    if found.accounts:
-        result["accounts"] = [
-            {"account": share.account, "percent": share.percent or "rest", "amount": amount}
-            for share, amount in found.accounts
-        ]
-    if decision.settings.priority is not None:
-        result["priority"] = decision.settings.priority
-    if found.expires_at is not None:
-        result["expires_at"] = found.expires_at.isoformat()
-    return result
-
-
 def _settings_lines(decision: "Routed", found: "Explanation") -> list[str]:
     lines: list[str] = []
     if (choice := found.choice) is not None:
@@ -170,17 +88,17 @@ def _settings_lines(decision: "Routed", found: "Explanation") -> list[str]:
             f"Split: its hash point is {choice.percent(choice.point)} of 100, in the arm {choice.names[0]} "
             f"with weight {choice.percent(choice.weight)}."
         )
-    if found.accounts:
+    if found.price.accounts:
         shares = [
             f"{share.account} {share.percent + ' %' if share.percent else 'the rest'}"
             + (f" ({amount})" if amount else "")
-            for share, amount in found.accounts
+            for share, amount in found.price.accounts
         ]
         lines.append(f"Accounts: {', '.join(shares)}.")
     if decision.settings.priority is not None:
         lines.append(f"Priority {decision.settings.priority}.")
-    if found.expires_at is not None:
-        lines.append(f"Expires at {found.expires_at.isoformat()}.")
+    if found.price.expires_at is not None:
+        lines.append(f"Expires at {found.price.expires_at.isoformat()}.")
     return lines
 
 
@@ -241,7 +159,7 @@ def _outcome_lines(found: "Explanation") -> list[str]:
         case Routed():
             names = [
                 f"[bold]{one.processor}[/]" + (f" (costs {one.cost})" if one.cost else "")
-                for one in found.costs
+                for one in found.price.costs
             ]
             way = ", then ".join(names)
             if (refusal := found.refusal) is None:
@@ -259,12 +177,12 @@ def _outcome_lines(found: "Explanation") -> list[str]:
             lines.append(f"[bold]Held[/] for a person: {escape(decision.reason)}")
     if not isinstance(decision, Held):
         lines += [f"Skipped {skip.processor}: {escape(skip.reason)}." for skip in decision.skipped]
-    if found.charge is not None:
-        charge = found.charge
+    if found.price.charge is not None:
+        charge = found.price.charge
         fees = ", ".join(f"{fee.name} {fee.money}" for fee in charge.fees)
         lines.append(f"Gross {charge.gross}, fees {fees}, net {charge.net}.")
         lines += [f"  {escape(str(step))}" for step in charge.trail]
-    if (exchange := found.exchange) is not None:
+    if (exchange := found.price.exchange) is not None:
         source, code = escape(exchange.rate.source), exchange.result.currency.code
         lines.append(f"Settles {exchange.result} {code}, at {exchange.rate} by {source}.")
         lines.append(f"  {escape(str(exchange.step))}")

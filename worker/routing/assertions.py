@@ -7,9 +7,9 @@ from typing import Any
 from schemas.payment import Payment
 from schemas.rule_tests import Expectation, RuleTests
 from worker.errors import WorkerError
-from worker.money import Charge
 from worker.routing.decision import Decision, Held, Rejected, Routed
-from worker.routing.explain import Explanation, explain
+from worker.routing.explain import explain
+from worker.routing.price import Price
 from worker.routing.problems import Problem, listing, nearest
 from worker.routing.questions import Ask
 from worker.routing.refusals import PlanIt
@@ -71,7 +71,7 @@ def mismatches(  # noqa: PLR0913 - whom to ask and how to plan may be left out
         wanted |= {
             key: getattr(expect, key) for key in ("accounts", "fees") if getattr(expect, key) is not None
         }
-    actual = {**_of_decision(found.decision), **_of_charge(found.charge, found)}
+    actual = {**_of_decision(found.decision), **_of_charge(found.price)}
     if found.refusal is not None:
         actual |= {"processor": None, "fallback": None, "rejected": found.refusal.code}
     return [
@@ -108,8 +108,9 @@ def _of_decision(decision: Decision) -> dict[str, object]:
     return result
 
 
-def _of_charge(charge: Charge | None, found: Explanation) -> dict[str, object]:
+def _of_charge(price: Price) -> dict[str, object]:
+    charge = price.charge
     if charge is None:
-        return {"fees": {}} if found.charge_error is None else {"fees": {"error": found.charge_error}}
+        return {"fees": {}} if price.charge_error is None else {"fees": {"error": price.charge_error}}
     fees: dict[str, object] = {fee.name: str(fee.money).partition(" ")[0] for fee in charge.fees}
     return {"fees": fees, "net": str(charge.net).partition(" ")[0]}

@@ -215,7 +215,7 @@ def charged(answer: object, value: str = "10.00", **spec: Any) -> Any:
 )
 def test_a_plugins_fees_are_taken_out_or_added(mode: str, gross: str, net: str) -> None:
     """Gross is net plus fees at the payment's own scale."""
-    charge = charged({"tax": 7, "none": 0}, "10.005", mode=mode).charge
+    charge = charged({"tax": 7, "none": 0}, "10.005", mode=mode).price.charge
     assert (str(charge.gross), str(charge.net)) == (gross, net)
     assert [(fee.name, str(fee.money)) for fee in charge.fees] == [("tax", "0.07"), ("none", "0.00")]
 
@@ -223,17 +223,17 @@ def test_a_plugins_fees_are_taken_out_or_added(mode: str, gross: str, net: str) 
 def test_fees_beyond_the_amount() -> None:
     """They are an error that names both, or are cut from the last where the schedule says so."""
     found = charged({"a": 900, "b": 200})
-    assert found.charge is None
-    assert "11.00 EUR of an amount of 10.00" in found.charge_error
-    clamped = charged({"a": 900, "b": 200}, when_fee_exceeds="clamp").charge
+    assert found.price.charge is None
+    assert "11.00 EUR of an amount of 10.00" in found.price.charge_error
+    clamped = charged({"a": 900, "b": 200}, when_fee_exceeds="clamp").price.charge
     assert [str(fee.money) for fee in clamped.fees] == ["9.00", "1.00"]
     assert str(clamped.net) == "0.00"
 
 
 def test_an_amount_below_one_minor_unit_has_room_for_no_fee() -> None:
     """Fees are whole minor units."""
-    assert "0.01 EUR of an amount of 0.009" in charged({"a": 1}, "0.009").charge_error
-    assert str(charged({"a": 1}, "0.009", when_fee_exceeds="clamp").charge.net) == "0.009"
+    assert "0.01 EUR of an amount of 0.009" in charged({"a": 1}, "0.009").price.charge_error
+    assert str(charged({"a": 1}, "0.009", when_fee_exceeds="clamp").price.charge.net) == "0.009"
     assert FeeExceedsAmount.code == "fee_exceeds_amount"
 
 

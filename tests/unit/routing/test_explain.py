@@ -84,7 +84,7 @@ def test_what_failed_and_what_was_there(table_of, pay, now, when, condition, act
 def test_the_charge_has_its_trail(table_of, pay, now):
     """Fees come with every rounding that made them."""
     table = table_of({"name": "a", "when": {}, "route": {"to": "p", "fees": "cards"}}, fees=FEES)
-    charge = explain(table, pay("12.34 EUR"), now).charge
+    charge = explain(table, pay("12.34 EUR"), now).price.charge
     assert [str(step) for step in charge.trail] == [
         "processing: 0.60786 -> 0.61 EUR (half_even, remainder -0.00214)",
         "vat: 0.1159 -> 0.12 EUR (half_even, remainder -0.0041)",
@@ -96,8 +96,8 @@ def test_a_charge_that_fails_is_told(table_of, pay, now):
     """A fee above the amount is explained, not raised."""
     table = table_of({"name": "a", "when": {}, "route": {"to": "p", "fees": "floor"}}, fees=FEES)
     found = explain(table, pay("1.00 EUR"), now)
-    assert found.charge is None
-    assert "5.00" in found.charge_error
+    assert found.price.charge is None
+    assert "5.00" in found.price.charge_error
 
 
 def test_candidates_have_their_costs(table_of, pay, now):
@@ -106,7 +106,7 @@ def test_candidates_have_their_costs(table_of, pay, now):
         {"name": "a", "when": {}, "route": {"to": "p", "fallback": ["q"]}},
         processors={"p": {"cost": {"components": [{"name": "c", "percent": "1"}]}}, "q": {}},
     )
-    costs = explain(table, pay("12.34 EUR"), now).costs
+    costs = explain(table, pay("12.34 EUR"), now).price.costs
     assert [(cost.processor, cost.cost) for cost in costs] == [("p", "0.12"), ("q", None)]
 
 

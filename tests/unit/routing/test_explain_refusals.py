@@ -34,7 +34,7 @@ def test_an_expired_payment_is_refused(brief, pay, now):
     late = pay(created_at="2026-01-07T11:00:00Z")
     found = explain(brief, late, now, plan=planned)
     assert (found.refusal.code, found.refusal.retried) == ("expired", False)
-    assert found.expires_at.isoformat() == "2026-01-07T11:01:00+00:00"
+    assert found.price.expires_at.isoformat() == "2026-01-07T11:01:00+00:00"
     assert outcome_of(brief, late, now, plan=planned).destination == Destination("refused", "expired")
 
 
@@ -107,5 +107,5 @@ def test_accounts_have_their_amounts(table_of, pay, now):
     """Each account's share is shown with its part of the net."""
     shares = [{"account": "a", "percent": "33.3"}, {"account": "b", "rest": True}]
     table = table_of({"name": "a", "when": {}, "route": {"to": "p", "accounts": shares}})
-    found = explain(table, pay("10 EUR"), now).accounts
+    found = explain(table, pay("10 EUR"), now).price.accounts
     assert [(share.account, amount) for share, amount in found] == [("a", "3.33 EUR"), ("b", "6.67 EUR")]
