@@ -31,7 +31,7 @@ from worker.money.gateways import (
 from worker.money.percent import Percent
 from worker.money.rate import Exchange, Quote, Rate, RateBook
 from worker.money.rounding import Rounding, divide, rescale
-from worker.money.settled import Money, Rounded, settle, settle_carrying
+from worker.money.settled import Money, Rounded, money_reader, settle, settle_carrying
 from worker.money.straight import ChargedUnits
 from worker.money.text import MAX_SCALE, MAX_UNITS, MIN_UNITS, format_units, formatter, parse_units
 from worker.money.trail import RoundingStep, Rule
@@ -98,6 +98,7 @@ __all__ = [
     "formatter",
     "from_google_money",
     "from_iso_20022",
+    "money_reader",
     "parse_units",
     "rescale",
     "settle",

@@ -90,9 +90,10 @@ class CurrencyRegistry:
 
         Raises ``WithdrawnCurrency`` with the successor, or ``UnknownCurrency`` with the nearest code.
         """
-        if type(code) is str and (currency := self.currencies.get(code)) is not None:
-            return currency
-        raise self._refusal(code)
+        try:
+            return self.currencies[code]
+        except (KeyError, TypeError):
+            raise self._refusal(code) from None
 
     def __contains__(self, code: object) -> bool:
         return code in self.currencies
@@ -143,7 +144,7 @@ class CurrencyRegistry:
     def _nearest(self, code: str) -> str | None:
         letters = sorted(code)
         swapped = [known for known in self.currencies if sorted(known) == letters]
-        return next(iter(swapped or get_close_matches(code, self.currencies, n=1)), None)
+        return next(iter(swapped or get_close_matches(code, self.currencies)), None)
 
 
 def _increment(text: str, exponent: int, code: str) -> int:

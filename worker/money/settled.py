@@ -1,17 +1,20 @@
 """Settleable money, at its currency's exponent, and the named rounding that an amount needs to become it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import total_ordering
+from typing import final
 
 from worker.errors import InvalidAmount, NotSettleable, TooManyDigits
 from worker.money.amount import Amount, mismatch, no_currency
 from worker.money.carry import Carry
-from worker.money.currency import Currency
+from worker.money.currency import Currency, CurrencyRegistry
 from worker.money.rounding import Rounding, divide
 from worker.money.text import (
     MAX_UNITS,
     MIN_UNITS,
     POWERS,
+    SURE_CHARACTERS,
     checked,
     format_units,
     parse_units,
@@ -21,9 +24,21 @@ from worker.money.text import (
 from worker.money.trail import RoundingStep
 
 
+class _Unsealed:
+    """Money while it is made: its fields are set as they are, and its class then makes it immutable.
+
+    Nothing that sets the fields of a frozen class is as fast.
+    """
+
+    __slots__ = ("currency", "units")
+    units: int
+    currency: Currency
+
+
+@final
 @total_ordering
 @dataclass(frozen=True, slots=True, init=False, repr=False)
-class Money:
+class Money(_Unsealed):
     """Settleable money: ``units`` minor units of a currency, at its exponent.
 
     Raises ``InvalidAmount`` for units that are not an ``int``, ``AmountOverflow`` outside signed 64 bits,
@@ -46,10 +61,10 @@ class Money:
         _set_currency(self, currency)
 
     @classmethod
-    def parse(cls, text: str, currency: Currency, mode: Rounding | None = None) -> "Money":
+    def parse(cls, text: str, currency: Currency) -> "Money":
         """Return the money of a plain decimal; fewer decimals than the exponent are filled up.
 
-        More raise ``TooManyDigits``, even zeros, unless a rounding mode is named.
+        More raise ``TooManyDigits``, even zeros: ``settle`` rounds an ``Amount``, and yields what is left.
         """
         if type(currency) is not Currency:
             raise no_currency(currency)
@@ -57,18 +72,16 @@ class Money:
         exponent = currency.exponent
         if scale == exponent and currency.settleable:
             # what parse_units gives is checked, and the constructor would check it again
-            money = _new(cls)
-            _set_units(money, units)
-            _set_currency(money, currency)
-            return money
+            money = _Unsealed()
+            money.units, money.currency = units, currency
+            money.__class__ = Money
+            return money  # type: ignore[return-value]
         if scale <= exponent:
             return cls(units * POWERS[exponent - scale], currency)
-        if mode is None:
-            raise TooManyDigits(
-                f"amount {shown(text)}: {currency.code} has {exponent} digits after the point, not {scale}; "
-                "name a rounding mode to accept it"
-            )
-        return cls(divide(units, POWERS[scale - exponent], mode), currency)
+        raise TooManyDigits(
+            f"amount {shown(text)}: {currency.code} has {exponent} digits after the point, not {scale}; "
+            "round it by a named mode first"
+        )
 
     @classmethod
     def of(cls, amount: Amount) -> "Money":
@@ -125,15 +138,53 @@ class Money:
 
 
 # the fields' own setters: a frozen dataclass's __init__ would take half as long again
-_new = object.__new__
-_set_units, _set_currency = (Money.__dict__[name].__set__ for name in ("units", "currency"))
+_set_units, _set_currency = (_Unsealed.__dict__[name].__set__ for name in ("units", "currency"))
+
+
+def money_reader(registry: CurrencyRegistry) -> Callable[[str, str], Money]:
+    """Return ``Money.parse`` for text and a code that the registry looks up, made once and called often.
+
+    What is written at the currency's exponent, as money mostly is, is read in one pass; all else, and every
+    error, is what ``lookup`` and ``parse`` make of it.
+    """
+    known = {currency.code: currency for currency in registry if currency.settleable}
+
+    def read(text: str, code: str) -> Money:
+        try:
+            currency = known[code]
+            whole, point, fraction = text.partition(".")
+            digits = whole + fraction
+            # see parse_units, which makes the same checks
+            if (
+                type(text) is str
+                and len(text) <= SURE_CHARACTERS
+                and len(fraction) == currency.exponent
+                and digits.isdigit()
+                and digits.isascii()
+                and (whole >= "1" or whole == "0")
+                and (fraction or not point)
+            ):
+                money = _Unsealed()
+                money.units, money.currency = int(digits), currency
+                money.__class__ = Money
+                return money  # type: ignore[return-value]
+        except (AttributeError, KeyError, TypeError):
+            pass  # no text, or no code of the registry
+        return Money.parse(text, registry.lookup(code))
+
+    return read
 
 
 def require_amount(amount: Amount) -> Amount:
     """Return an ``Amount`` as it is; raises ``InvalidAmount`` for anything else, such as ``Money``."""
     if not isinstance(amount, Amount):
-        raise InvalidAmount(f"{amount!r} is of type {type(amount).__name__}: expected an Amount")
+        raise InvalidAmount(f"{shown(amount)} is of type {type(amount).__name__}: expected an Amount")
     return amount
+
+
+def precise_amount(amount: Amount | Money) -> Amount:
+    """Return an ``Amount`` as it is, ``Money`` as the amount it is; raises ``InvalidAmount`` for all else."""
+    return amount.precise() if isinstance(amount, Money) else require_amount(amount)
 
 
 def not_settleable(currency: Currency) -> NotSettleable:

@@ -18,8 +18,10 @@ MIN_UNITS: Final = -(2**63)
 POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(2 * MAX_SCALE + 3))
 """Powers of ten by exponent, as far as amounts times percentages need them."""
 
+SURE_CHARACTERS: Final = MAX_SCALE + 2
+"""Longest text that cannot break the bounds, whatever its digits are."""
+
 _MAX_DIGITS: Final = 19 + MAX_SCALE
-_SURE_CHARACTERS: Final = MAX_SCALE + 2
 _LOOKED_UP_DECIMALS: Final = 3
 _SHOWN_CHARACTERS: Final = 40
 
@@ -45,7 +47,7 @@ def parse_units(text: str) -> tuple[int, int]:
     leading zero or negative zero. Raises ``AmountNotText`` for anything but ``str``, ``InvalidAmount`` for
     another form, ``TooManyDigits`` over 12 decimals and ``AmountOverflow`` outside signed 64 bits.
     """
-    if type(text) is str and len(text) <= _SURE_CHARACTERS:
+    if type(text) is str and len(text) <= SURE_CHARACTERS:
         whole, point, fraction = text.partition(".")
         digits = whole + fraction
         # text of digits alone is at least "1" unless it is empty or begins with a zero
@@ -109,6 +111,7 @@ def format_units(units: int, scale: int) -> str:
 
 def formatter(scale: int) -> Callable[[int], str]:
     """Return ``format_units`` for one scale, made once and called often."""
+    require_integer(scale, "scale")
     if not scale:
         return partial(format_units, scale=0)
     if scale > _LOOKED_UP_DECIMALS:

@@ -20,6 +20,7 @@ from worker.money import (
     divide,
     format_units,
     formatter,
+    money_reader,
     parse_units,
     rescale,
     settle,
@@ -27,6 +28,7 @@ from worker.money import (
 from worker.money.trail import exact_text
 
 EUR = ISO_4217.lookup("EUR")
+READ = money_reader(ISO_4217)
 CURRENCIES = [currency for currency in ISO_4217 if currency.settleable]
 MODES = [mode for mode in Rounding if mode is not Rounding.CARRY]
 
@@ -195,6 +197,7 @@ def test_money_round_trips(money: Money) -> None:
     """Money is read back from its text, and from its precise amount."""
     assert Money.parse(str(money), money.currency) == money
     assert Money.of(money.precise()) == money
+    assert READ(str(money), money.currency.code) == money
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**9))
