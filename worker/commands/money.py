@@ -9,9 +9,9 @@ from worker.commands.money_options import (
     about,
     read_amount,
     read_currency,
+    read_limit,
     read_mode,
     read_percent,
-    read_prices,
     read_registry,
     read_shares,
     read_terms,
@@ -68,7 +68,7 @@ def convert(
     unit: Units = None,
     as_json: Json = False,
 ) -> None:
-    """Convert an amount by a rate, with the rate used and the remainder."""
+    """Convert an amount by a rate, with the remainder."""
     with readable_errors():
         from worker.money import Rate
 
@@ -112,7 +112,7 @@ def allocate(
     unit: Units = None,
     as_json: Json = False,
 ) -> None:
-    """Split an amount among shares without losing or creating a unit."""
+    """Split an amount among shares, to the unit."""
     with readable_errors():
         from worker.errors import InvalidAmount
         from worker.money import Money, Split
@@ -169,9 +169,9 @@ def fees(
     unit: Units = None,
     as_json: Json = False,
 ) -> None:
-    """Charge fees on an amount: gross, net, every fee, and how each was rounded."""
+    """Charge fees on an amount, with every rounding."""
     with readable_errors():
-        from worker.errors import AmountNotPositive
+        from worker.errors import AmountNotPositive, InvalidMoneyRule
         from worker.money import FeeComponent, FeeMode, FeeSchedule, TaxComponent, WhenFeeExceeds
 
         if percent is fixed is per_item is minimum is None and not tier:
@@ -185,9 +185,9 @@ def fees(
         of = read_currency(read_registry(unit), currency, "CURRENCY")
         terms = [
             *read_terms(currency, percent, fixed, per_item),
-            *read_tiers(currency, tier or [], volume=volume),
+            *read_tiers(of, tier or [], volume=volume),
         ]
-        low, high = read_prices(currency, minimum, "--minimum"), read_prices(currency, maximum, "--maximum")
+        low, high = read_limit(of, minimum, "--minimum"), read_limit(of, maximum, "--maximum")
         fee = FeeComponent("fee", tuple(terms), low, high)
         taxes = () if tax is None else (TaxComponent("tax", read_percent(tax, "--tax")),)
         schedule = FeeSchedule(
@@ -197,7 +197,9 @@ def fees(
             FeeMode.EXCLUSIVE if on_top else FeeMode.INCLUSIVE,
             WhenFeeExceeds.CLAMP if clamp else WhenFeeExceeds.ERROR,
         )
-        compiled, whole = schedule.compile(of), read_amount(amount, of)
+        whole = read_amount(amount, of)
+        with about("--maximum", InvalidMoneyRule):  # all else is checked by now
+            compiled = schedule.compile(of)
         with about("AMOUNT", AmountNotPositive):
             charge = compiled.explain(whole, 1 if items is None else items)
         charged = {fee.name: str(fee.money) for fee in charge.fees}
@@ -222,7 +224,7 @@ def currencies(
     unit: Units = None,
     as_json: Json = False,
 ) -> None:
-    """List currencies: code, number, decimals, cash increment, kind and name."""
+    """List currencies: decimals, cash increment, kind."""
     with readable_errors():
         registry = read_registry(unit)
         if withdrawn:
@@ -237,7 +239,8 @@ def currencies(
             _print_json({"published": registry.published, "currencies": rows})
         else:
             _print_table(list(rows[0]), [list(row.values()) for row in rows])
-            typer.echo(f"{len(rows)} codes; ISO 4217 of {registry.published}")
+            codes = "1 code" if len(rows) == 1 else f"{len(rows)} codes"
+            typer.echo(f"{codes}; ISO 4217 of {registry.published}")
 
 
 def _currency_row(currency: "Currency") -> dict[str, str]:

@@ -130,9 +130,15 @@ def _weight(text: str, weight: str) -> "Weight":
     raise InvalidMoneyRule(f"share {text!r}: the weight must be a percentage (30%), a ratio (3) or rest")
 
 
-def read_prices(currency: str, text: str | None, option: str) -> "Prices | None":
-    """Return the sum of an option as prices, or None."""
-    return None if text is None else _price(currency, text, option)
+def read_limit(currency: "Currency", text: str | None, option: str) -> "Prices | None":
+    """Return the sum of an option as prices, or None; it may be charged as it is, so it must be money."""
+    from worker.money import Money
+
+    if text is None:
+        return None
+    with about(option):
+        Money.parse(text, currency)
+    return _price(currency.code, text, option)
 
 
 def _price(currency: str, text: str, option: str) -> "Prices":
@@ -156,15 +162,17 @@ def read_terms(
         yield PerItemTerm(_price(currency, per_item, "--per-item"))
 
 
-def read_tiers(currency: str, texts: list[str], *, volume: bool) -> "Iterable[Term]":
+def read_tiers(currency: "Currency", texts: list[str], *, volume: bool) -> "Iterable[Term]":
     """Yield the term of the ``--tier`` options, if there are any."""
     from worker.money import Tier, TieredTerm, TierKind
 
     tiers = []
     for text in texts:
         bound, sign, rate = text.rpartition("=")
-        tiers.append(Tier(_price(currency, bound, "--tier") if sign else None, read_percent(rate, "--tier")))
+        up_to = _price(currency.code, bound, "--tier") if sign else None
+        tiers.append(Tier(up_to, read_percent(rate, "--tier")))
     if tiers:
         with about("--tier"):
             term = TieredTerm(TierKind.VOLUME if volume else TierKind.GRADUATED, tuple(tiers))
+            term.bounds(currency)
         yield term

@@ -150,17 +150,26 @@ class Split:
     def units(self, total: int, increment: int = 1) -> list[int]:
         """Return a total in units split among the paths; for increments and errors see ``allocate``."""
         node = self._root
-        parts = total if increment == 1 and type(total) is int and total >= 0 else _parts(total, increment)
+        whole = type(total) is type(increment) is int and increment == 1 and total >= 0
+        parts = total if whole else _parts(total, increment)
         shares = _allocate_parts(parts, node.weights, node.whole)
         if node.nested:
             shares = _inside(node, shares)
         return shares if sum(shares) == total else _checked_shares(shares, total, increment)
 
     def allocate(self, money: Money, *, cash: bool = False) -> tuple[Allocated, ...]:
-        """Return money split among the shares, in whole cash increments if asked for, with the trail."""
+        """Return money split among the shares, in whole cash increments if asked for, with the trail.
+
+        Raises ``InvalidAmount`` for anything but ``Money``, and for cash that coins cannot pay.
+        """
+        if not isinstance(money, Money):
+            raise InvalidAmount(f"{shown(money)} is of type {type(money).__name__}: expected Money")
         currency, total = money.currency, money.units
         increment = currency.cash_increment if cash else 1
         rule, exponent, code = Rule.LARGEST_REMAINDER, currency.exponent, currency.code
+        if total % increment:
+            smallest = Money(increment, currency)
+            raise InvalidAmount(f"amount {money} {code}: no multiple of {smallest} in cash; round it first")
         return tuple(
             Allocated(
                 path,

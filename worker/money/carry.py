@@ -5,8 +5,8 @@ from math import gcd
 from typing import Final
 
 from worker.errors import AmountOverflow, InvalidAmount
-from worker.money.rounding import half_even
-from worker.money.text import MAX_UNITS, shown
+from worker.money.rounding import half_even, require_fraction
+from worker.money.text import MAX_UNITS, require_integer, shown
 
 MAX_DENOMINATOR: Final = 10**36
 """Finest remainder kept: every decimal of amounts, percentages and tiers ends well before it."""
@@ -40,7 +40,11 @@ class Carry:
             raise AmountOverflow(f"carry {shown(str(numerator))}/{denominator}: more than 64 bits are owed")
 
     def round(self, numerator: int, denominator: int) -> tuple[int, "Carry"]:
-        """Return a fraction of minor units as a whole number, with the remainder to give to the next."""
+        """Return a fraction of minor units as a whole number, with the remainder to give to the next.
+
+        Raises ``InvalidAmount`` for what is not an ``int``, and a denominator that is not above zero.
+        """
+        require_fraction(numerator, denominator)
         total = numerator * self.denominator + self.numerator * denominator
         whole = denominator * self.denominator
         units = half_even(total, whole)
@@ -50,12 +54,13 @@ class Carry:
 
     def owing(self, units: int) -> "Carry":
         """Return the remainder with whole minor units owed on top of it."""
+        require_integer(units, "units")
         return Carry(self.numerator + units * self.denominator, self.denominator)
 
     @classmethod
     def parse(cls, text: str) -> "Carry":
         """Return the carry of its text, as the journal keeps it: ``"0"`` or ``"-1/4"``."""
-        body = text.removeprefix("-")
+        body = text.removeprefix("-") if type(text) is str else ""
         above, slash, below = body.partition("/")
         parts = (above, below) if slash else (above,)
         if not all(part.isascii() and part.isdigit() and len(part) <= _MAX_TEXT_DIGITS for part in parts):

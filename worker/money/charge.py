@@ -19,7 +19,7 @@ from worker.money.carry import Carry
 from worker.money.currency import Currency
 from worker.money.fees import FeeComponent, FeeMode, FeeSchedule, TaxComponent, WhenFeeExceeds
 from worker.money.rounding import Divider, Rounding, divider
-from worker.money.settled import Money, not_settleable
+from worker.money.settled import Money, not_settleable, require_amount
 from worker.money.steps import Step, amount_step, component_pieces, tax_step
 from worker.money.straight import MAX_ITEMS, ChargedUnits, ChargeUnits, straight_line
 from worker.money.text import MAX_SCALE, MAX_UNITS, POWERS, checked, format_units, shown
@@ -143,7 +143,7 @@ class CompiledSchedule:
 
     def _charge(self, amount: Amount, items: int, tracer: "_Tracer | None") -> Charge:
         currency = self.currency
-        if amount.currency != currency:
+        if require_amount(amount).currency != currency:
             raise CurrencyMismatch(
                 f"fees {self.schedule.name} in {currency.code}: the amount is {amount} {amount.currency.code}"
             )

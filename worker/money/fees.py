@@ -78,7 +78,7 @@ class Prices:
             if code == currency.code:
                 units, digits = parse_units(text)
                 if digits > scale:
-                    raise InvalidMoneyRule(f"{what}: {text} {code} has {digits} decimals, {scale} at most")
+                    raise InvalidMoneyRule(f"{what}: {text} {code}, expected {scale} decimals at most")
                 return units * POWERS[scale - digits]
         priced = ", ".join(sorted(self.codes)) or "none"
         raise FeeNotDefined(f"{what}: no price in {currency.code}; there are prices in {priced}")
@@ -144,6 +144,7 @@ class TieredTerm:
     tiers: tuple[Tier, ...]
 
     def __post_init__(self) -> None:
+        _require(self.kind, TierKind)
         if not self.tiers or self.tiers[-1].up_to is not None:
             raise InvalidMoneyRule("tiers: the last one must be open-ended (without up_to)")
         for number, tier in enumerate(self.tiers[:-1], start=1):
@@ -172,6 +173,9 @@ class FeeComponent:
     maximum: Prices | None = None
     base: FeeBase = FeeBase.AMOUNT
 
+    def __post_init__(self) -> None:
+        _require(self.base, FeeBase)
+
     def prices(self) -> Iterator[Prices]:
         """Yield every price list that the component needs."""
         for term in self.terms:
@@ -199,8 +203,8 @@ class TaxComponent:
 class FeeSchedule:
     """Fees in the order they are composed, with the words on rounding, mode and excess.
 
-    Raises ``InvalidMoneyRule`` for names that are empty, repeated, or taxed before they are there, and for
-    ``carry`` with ``clamp``.
+    Raises ``InvalidMoneyRule`` for names that are empty, repeated, or taxed before they are there, for
+    ``carry`` with ``clamp``, and for text in place of the words themselves.
     """
 
     name: str
@@ -210,6 +214,12 @@ class FeeSchedule:
     when_fee_exceeds: WhenFeeExceeds = WhenFeeExceeds.ERROR
 
     def __post_init__(self) -> None:
+        for word, kind in (
+            (self.rounding, Rounding),
+            (self.mode, FeeMode),
+            (self.when_fee_exceeds, WhenFeeExceeds),
+        ):
+            _require(word, kind)
         if self.rounding is Rounding.CARRY and self.when_fee_exceeds is WhenFeeExceeds.CLAMP:
             raise InvalidMoneyRule(
                 f"fees {self.name}: carry does not go with clamp, which would drop what carry is to keep"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from worker.errors import InvalidMoneyRule, TooManyDigits
 from worker.money.amount import Amount
 from worker.money.currency import Currency
-from worker.money.settled import Money
+from worker.money.settled import Money, precise_amount
 from worker.money.text import MAX_SCALE, checked, shown
 
 
@@ -48,7 +48,7 @@ class MinorUnits:
         Raises ``TooManyDigits`` if digits would be lost or the processor's step does not allow the value, and
         ``AmountOverflow`` outside signed 64 bits.
         """
-        precise = amount.precise() if isinstance(amount, Money) else amount
+        precise = precise_amount(amount)
         exponent, step = self.unit(precise.currency)
         units, lost = divmod(precise.units * 10**exponent, 10**precise.scale)
         if lost or units % step:

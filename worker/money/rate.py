@@ -8,7 +8,7 @@ from worker.errors import CurrencyMismatch, InvalidMoneyRule, MissingRate, Stale
 from worker.money.amount import Amount
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
-from worker.money.settled import Money, require_amount
+from worker.money.settled import Money, precise_amount
 from worker.money.text import POWERS, parse_units, require_integer, shown
 from worker.money.trail import RoundingStep, exact_text
 
@@ -120,7 +120,7 @@ class Rate:
 
         Raises ``CurrencyMismatch`` for an amount in another currency.
         """
-        source = amount.precise() if isinstance(amount, Money) else require_amount(amount)
+        source = precise_amount(amount)
         if source.currency != self.base:
             raise CurrencyMismatch(f"rate {self.pair} converts {self.base.code}, not {source.currency.code}")
         exponent = self.quote.exponent

@@ -28,7 +28,7 @@ class Rounding(StrEnum):
         names = [mode.value for mode in cls]
         if name in names:
             return cls(name)
-        near = get_close_matches(str(name), names, n=1)
+        near = get_close_matches(str(name), names)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
         raise InvalidMoneyRule(f"rounding {shown(name)}: {hint}")
 
@@ -101,27 +101,38 @@ _DIVIDERS: Final[Mapping[Rounding, Divider]] = MappingProxyType(
 
 
 def divider(mode: Rounding) -> Divider:
-    """Return the division of a mode; that of ``carry`` raises, since it needs an accumulator."""
-    return _DIVIDERS[mode]
+    """Return the division of a mode; that of ``carry`` raises, since it needs an accumulator.
+
+    Raises ``InvalidMoneyRule`` for what is no mode.
+    """
+    try:
+        return _DIVIDERS[mode]
+    except (KeyError, TypeError):
+        raise InvalidMoneyRule(f"rounding {shown(mode)}: expected a Rounding") from None
 
 
 def divide(numerator: int, denominator: int, mode: Rounding) -> int:
     """Return numerator by denominator as an integer, rounded by a mode; the denominator is positive.
 
-    Raises ``InvalidMoneyRule`` for ``carry``, which needs the remainder kept so far: see ``Carry``.
-    Raises ``InvalidAmount`` for what is not an ``int``, and a denominator that is not above zero.
+    Raises ``InvalidMoneyRule`` for what is no mode, and for ``carry``, which needs the remainder kept so
+    far: see ``Carry``. Raises ``InvalidAmount`` for what is not an ``int``, and a denominator not above zero.
     """
+    require_fraction(numerator, denominator)
+    return divider(mode)(numerator, denominator)
+
+
+def require_fraction(numerator: int, denominator: int) -> None:
+    """Raise ``InvalidAmount`` for what is not an ``int``, and a denominator that is not above zero."""
     if type(numerator) is not int or type(denominator) is not int or denominator < 1:
         require_integer(numerator, "numerator")
         require_integer(denominator, "denominator")
         raise InvalidAmount(f"denominator {denominator}: expected above zero")
-    return _DIVIDERS[mode](numerator, denominator)
 
 
 def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
     """Return units at another scale: exact when it is larger, rounded by a mode when it is smaller.
 
-    Raises ``InvalidAmount`` for what is not an ``int``.
+    Raises ``InvalidAmount`` for what is not an ``int``, and as ``divide`` does for the mode where it rounds.
     """
     if type(units) is not int or type(scale) is not int or type(to_scale) is not int:
         require_integer(units, "units")
@@ -130,7 +141,7 @@ def rescale(units: int, scale: int, to_scale: int, mode: Rounding) -> int:
     fewer = scale - to_scale
     if fewer <= 0:
         return units * _power(-fewer)
-    return _DIVIDERS[mode](units, _power(fewer))
+    return divider(mode)(units, _power(fewer))
 
 
 def _power(exponent: int) -> int:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from worker.errors import AmountNotPositive, AmountOverflow, InvalidAmount, TooManyDigits
 from worker.money.amount import Amount
 from worker.money.currency import Currency
-from worker.money.settled import Money
+from worker.money.settled import Money, precise_amount
 from worker.money.text import MAX_UNITS, MIN_UNITS, POWERS, format_units, parse_units, shown
 
 ISO_20022_DIGITS: Final = 18
@@ -32,7 +32,7 @@ def to_iso_20022(amount: Amount | Money, *, fractions: bool = False) -> str:
     Raises ``AmountNotPositive`` below zero, ``TooManyDigits`` if decimals would be lost and
     ``AmountOverflow`` for more than 18 digits. Zeros at the end are kept while they fit.
     """
-    precise = amount.precise() if isinstance(amount, Money) else amount
+    precise = precise_amount(amount)
     if precise.units < 0:
         raise AmountNotPositive(
             f"amount {amount}: ISO 20022 amounts have no sign; the message says the direction"
@@ -75,7 +75,7 @@ def from_iso_20022(text: str, currency: Currency) -> Amount:
 
 def to_google_money(amount: Amount | Money) -> GoogleMoney:
     """Return an amount as google.type.Money; raises ``TooManyDigits`` if it has more than 9 decimals."""
-    precise = amount.precise() if isinstance(amount, Money) else amount
+    precise = precise_amount(amount)
     if precise.scale > _NANOS_SCALE:
         precise = precise.at_scale(_NANOS_SCALE)
     whole, part = divmod(abs(precise.units), POWERS[precise.scale])

@@ -76,12 +76,14 @@ def test_totals_are_integers(total: int) -> None:
         assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("increment", [0, -5, 5.0, True, "5"])
+@pytest.mark.parametrize("increment", [0, -5, 5.0, 1.0, True, "5"])
 def test_increments_are_units_of_one_or_more(increment: int) -> None:
     """No other increment exists."""
-    with pytest.raises(InvalidAmount) as caught:
-        allocate(-10, [1, 1], increment)
-    assert str(caught.value) == f"increment {increment!r}: expected 1 or more units"
+    split = Split((Share("a", 1), Share("b", 1)))
+    for compute in (lambda: allocate(-10, [1, 1], increment), lambda: split.units(10, increment)):
+        with pytest.raises(InvalidAmount) as caught:
+            compute()
+        assert str(caught.value) == f"increment {increment!r}: expected 1 or more units"
 
 
 @pytest.mark.parametrize("weights", [[], [0], [0, 0]])
@@ -160,6 +162,12 @@ def test_cash_splits_go_by_the_increment() -> None:
     assert allocated(split, "0.05", cash=True) == {"a": "0.05", "b": "0.00", "b/c": "0.00"}
     assert allocated(split, "0.05") == {"a": "0.03", "b": "0.01", "b/c": "0.01"}
     assert [str(part.money) for part in split.allocate(Money(5, CHF))] == ["0.03", "0.01", "0.01"]
+    for units in (101, -1):
+        with pytest.raises(InvalidAmount) as caught:
+            split.allocate(Money(units, CHF), cash=True)
+        assert str(caught.value) == (
+            f"amount {Money(units, CHF)} CHF: no multiple of 0.05 in cash; round it first"
+        )
 
 
 def test_a_split_has_its_trail() -> None:

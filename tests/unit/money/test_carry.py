@@ -70,6 +70,14 @@ def test_refuses_other_text(text: str) -> None:
     with pytest.raises(InvalidAmount) as caught:
         Carry.parse(text)
     assert str(caught.value).startswith(f"carry '{text[:30]}")
+
+
+@pytest.mark.parametrize("text", [None, 0, True, b"1/4"])
+def test_reads_text_only(text: str) -> None:
+    """A journal's column of another type is refused, not guessed at."""
+    with pytest.raises(InvalidAmount) as caught:
+        Carry.parse(text)
+    assert str(caught.value) == f'carry {text!r}: expected a fraction of a minor unit, such as "-1/4"'
     assert str(caught.value).endswith(': expected a fraction of a minor unit, such as "-1/4"')
 
 

@@ -138,10 +138,18 @@ def test_exclusive_fees_are_added_on_top() -> None:
 
 
 @pytest.mark.parametrize(
-    "text, fee", [("10.00", "0.29"), ("20.00", "0.58"), ("1000.00", "1.00"), ("1.00", "0.10")]
+    "text, fee",
+    [
+        ("10.00", "0.29"),
+        ("20.00", "0.58"),
+        ("1000.00", "1.00"),
+        ("1000.001", "1.00"),
+        ("1.00", "0.10"),
+        ("1.001", "0.10"),
+    ],
 )
 def test_minimum_and_maximum(text: str, fee: str) -> None:
-    """A fee is kept within both limits."""
+    """A fee is kept within both limits, whatever the scale of the amount."""
     schedule = FeeSchedule("x", (FeeComponent("fee", (share("2.9"),), eur("0.10"), eur("1.00")),))
     assert charged(schedule, text)[2] == (fee,)
 
@@ -338,13 +346,14 @@ def test_fees_are_rounded_by_the_schedules_mode(mode: Rounding, fee: str) -> Non
 
 
 def test_fees_larger_than_the_amount_are_an_error_by_default() -> None:
-    """The refusal says how much of what, and what to do."""
-    with pytest.raises(FeeExceedsAmount) as caught:
-        charged(CARD, "0.59")
-    assert str(caught.value) == (
-        "fees card: 0.60 EUR of an amount of 0.59; lower the minimum or the fixed sums, let the schedule "
-        "clamp its fees, or charge them on top"
-    )
+    """The refusal says how much of what, and what to do; at any scale of the amount."""
+    for text in ("0.59", "0.599999"):
+        with pytest.raises(FeeExceedsAmount) as caught:
+            charged(CARD, text)
+        assert str(caught.value) == (
+            f"fees card: 0.60 EUR of an amount of {text}; lower the minimum or the fixed sums, let the "
+            "schedule clamp its fees, or charge them on top"
+        )
     assert charged(CARD, "0.60") == ("0.60", "0.00", ("0.50", "0.10"))
 
 
@@ -452,16 +461,16 @@ def test_the_trail_says_when_a_limit_decided() -> None:
     exactly = FeeSchedule("x", (FeeComponent("fee", (share("10"),), eur("0.10"), eur("0.20")),)).compile(EUR)
     assert [exactly.explain(Amount.parse(text, EUR)).trail[0].label for text in ("1", "2")] == ["fee", "fee"]
     labels = {
-        text: (step.label, step.exact, step.rounded)
+        text: (step.label, step.mode, step.exact, step.rounded)
         for text in ("1", "3.45", "10", "34.49", "1000")
         for step in compiled.explain(Amount.parse(text, EUR)).trail
     }
     assert labels == {
-        "1": ("fee (minimum)", "0.029", "0.10"),
-        "3.45": ("fee", "0.10005", "0.10"),
-        "10": ("fee", "0.29", "0.29"),
-        "34.49": ("fee (maximum)", "1.00021", "1.00"),
-        "1000": ("fee (maximum)", "29", "1.00"),
+        "1": ("fee (minimum)", "minimum", "0.029", "0.10"),
+        "3.45": ("fee", "half_even", "0.10005", "0.10"),
+        "10": ("fee", "half_even", "0.29", "0.29"),
+        "34.49": ("fee (maximum)", "maximum", "1.00021", "1.00"),
+        "1000": ("fee (maximum)", "maximum", "29", "1.00"),
     }
 
 
@@ -508,6 +517,8 @@ def test_the_trail_says_what_was_clamped() -> None:
         "vat (clamped): 0.3 -> 0.00 EUR (clamped, remainder 0.3)",
     ]
     assert [step.verb for step in charge.trail] == ["bounded", "bounded", "exact", "bounded"]
+    whole = schedule.compile(EUR).explain(Amount.parse("2.00", EUR))
+    assert [step.label for step in whole.trail] == ["fee (minimum)", "vat", "vat (clamped)"]
 
 
 CARRYING = FeeSchedule(

@@ -52,6 +52,22 @@ def test_the_words_of_a_schedule_are_stable() -> None:
     assert FeeComponent("a", ()).base is FeeBase.AMOUNT
 
 
+@pytest.mark.parametrize(
+    "make, kind",
+    [
+        (lambda: FeeSchedule("x", (), "half_even"), "Rounding"),
+        (lambda: FeeSchedule("x", (), mode="inclusive"), "FeeMode"),
+        (lambda: FeeSchedule("x", (), when_fee_exceeds="clamp"), "WhenFeeExceeds"),
+        (lambda: TieredTerm("graduated", (Tier(None, TEN),)), "TierKind"),
+        (lambda: FeeComponent("x", (), base="remaining"), "FeeBase"),
+    ],
+)
+def test_the_words_themselves_are_no_members(make: object, kind: str) -> None:
+    """Text would pass for a member and then charge otherwise than it says."""
+    with pytest.raises(InvalidMoneyRule, match=rf"^fee '\w+' is of type str: expected {kind}$"):
+        make()
+
+
 def test_a_price_is_found_by_currency_and_scaled_up() -> None:
     """Prices are exact at any larger scale."""
     prices = Prices.of({"JPY": "30", "EUR": "0.25"})
@@ -64,10 +80,10 @@ def test_a_price_with_more_digits_than_allowed_is_refused() -> None:
     """A minimum of half a cent cannot be charged."""
     with pytest.raises(InvalidMoneyRule) as caught:
         schedule(PercentTerm(TEN), minimum=eur("0.005")).compile(EUR)
-    assert str(caught.value) == "fee processing, minimum: 0.005 EUR has 3 decimals, 2 at most"
+    assert str(caught.value) == "fee processing, minimum: 0.005 EUR, expected 2 decimals at most"
     with pytest.raises(InvalidMoneyRule) as caught:
         schedule(PercentTerm(TEN), maximum=eur("0.005")).compile(EUR)
-    assert str(caught.value) == "fee processing, maximum: 0.005 EUR has 3 decimals, 2 at most"
+    assert str(caught.value) == "fee processing, maximum: 0.005 EUR, expected 2 decimals at most"
 
 
 @pytest.mark.parametrize(

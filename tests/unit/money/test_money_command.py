@@ -199,7 +199,31 @@ def test_fees_print_a_table_and_the_roundings() -> None:
         (("fees", "-1", "EUR", "--percent", "1"), 2, "error: AMOUNT: amount -1: fees are charged on amounts"),
         (("allocate", "1.001", "EUR", "--share", "a=1"), 2, "error: AMOUNT: amount '1.001'"),
         (("allocate", "1", "EUR", "--share", "a=1%"), 2, "error: --share: shares: 99 % are left over"),
-        (("allocate", "1.01", "CHF", "--share", "a=1", "--cash"), 2, "error: --cash: total of 101 units"),
+        (
+            ("allocate", "1.01", "CHF", "--share", "a=1", "--cash"),
+            2,
+            "error: --cash: amount 1.01 CHF: no multiple of 0.05 in cash; round it first",
+        ),
+        (
+            ("fees", "5", "JPY", "--percent", "1", "--minimum", "0.5"),
+            2,
+            "error: --minimum: amount '0.5': JPY has 0 digits after the point, not 1",
+        ),
+        (
+            ("fees", "5", "EUR", "--percent", "1", "--maximum", "0.001"),
+            2,
+            "error: --maximum: amount '0.001': EUR has 2 digits after the point, not 3",
+        ),
+        (
+            ("fees", "5", "EUR", "--percent", "1", "--minimum", "2", "--maximum", "1"),
+            2,
+            "error: --maximum: fee fee: the maximum in EUR is below the minimum",
+        ),
+        (
+            ("fees", "5", "EUR", "--tier", "9=1", "--tier", "5=1", "--tier", "0"),
+            2,
+            "error: --tier: tiers: the bounds in EUR must rise from above zero",
+        ),
         (("convert", "1", "EUR", "USD", "--rate", "0"), 2, "error: --rate: rate EUR/USD"),
         (("convert", "1", "XAU", "EUR", "--rate", "3000"), 2, "error: CURRENCY: currency XAU (Gold)"),
         (("convert", "1", "EUR", "XXX", "--rate", "1"), 2, "error: TO: currency XXX"),
@@ -260,6 +284,7 @@ def test_currencies_list_all_or_some() -> None:
         ],
     }  # fmt: skip
     assert "178 codes; ISO 4217 of 2026-01-01" in run("currencies")
+    assert "1 code; ISO 4217 of 2026-01-01" in run("currencies", "EUR")
 
 
 def test_withdrawn_codes_are_listed_with_their_successors() -> None:

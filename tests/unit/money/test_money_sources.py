@@ -25,6 +25,20 @@ from worker.money import (
 from worker.money.straight import charge_source
 
 SOURCES = sorted(Path(worker.money.__file__).parent.glob("*.py"))
+USERS = [
+    Path(worker.money.__file__).parents[1] / name
+    for name in (
+        "planning.py",
+        "dispatch_members.py",
+        "routing/explain.py",
+        "routing/fees.py",
+        "routing/figures.py",
+        "routing/plugin_fees.py",
+        "routing/price.py",
+        "routing/rates.py",
+        "routing/simulate.py",
+    )
+]
 FORBIDDEN_NAMES = {
     "float",
     "round",
@@ -79,6 +93,13 @@ def test_the_sources_are_all_there() -> None:
 def test_no_float_division_or_context_rounding(path: Path) -> None:
     """No float literal or call, no true division, no Decimal or Fraction, no clock, no assert, no global."""
     assert offences(ast.parse(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: path.name)
+def test_whoever_computes_with_money_keeps_the_rule(path: Path) -> None:
+    """The rest of a payment's way is as exact; it may know the time."""
+    found = offences(ast.parse(path.read_text("utf-8")))
+    assert [offence for offence in found if not offence.endswith("import from datetime")] == []
 
 
 @pytest.mark.parametrize("mode", Rounding)

@@ -91,8 +91,9 @@ def test_iso_20022_text_is_plain_here() -> None:
     """Of the forms that XML Schema would allow besides, only a leading plus is read."""
     assert from_iso_20022("+1.50", EUR) == eur("1.50")
     for text in ("01", "1.", ".5", "++1", "+-1", "+", "-0", " 1"):
-        with pytest.raises(InvalidAmount):
+        with pytest.raises(InvalidAmount) as caught:
             from_iso_20022(text, EUR)
+        assert caught.type is InvalidAmount  # of a wrong form, rather than negative
 
 
 @pytest.mark.parametrize(

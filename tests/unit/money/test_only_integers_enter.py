@@ -5,8 +5,10 @@ import pytest
 from worker.errors import InvalidAmount, InvalidMoneyRule
 from worker.money import (
     ISO_4217,
+    STRIPE_CHARGES,
     Amount,
     Carry,
+    FeeSchedule,
     FixedTerm,
     Money,
     Percent,
@@ -16,6 +18,8 @@ from worker.money import (
     Rate,
     RateBook,
     Rounding,
+    Share,
+    Split,
     TaxComponent,
     Tier,
     divide,
@@ -24,10 +28,13 @@ from worker.money import (
     rescale,
     settle,
     settle_carrying,
+    to_google_money,
+    to_iso_20022,
 )
 
 EUR, USD = ISO_4217.lookup("EUR"), ISO_4217.lookup("USD")
 MODE = Rounding.HALF_EVEN
+FREE = FeeSchedule("free", ()).compile(EUR)
 RATE = Rate.parse("1.25", EUR, USD, source="bank", as_of=100)
 
 
@@ -45,6 +52,10 @@ RATE = Rate.parse("1.25", EUR, USD, source="bank", as_of=100)
         (lambda x: formatter(0)(x), "units"),
         (lambda x: formatter(2)(x), "units"),
         (lambda x: formatter(8)(x), "units"),
+        (formatter, "scale"),
+        (lambda x: Carry().round(x, 2), "numerator"),
+        (lambda x: Carry().round(1, x), "denominator"),
+        (lambda x: Carry().owing(x), "units"),
         (lambda x: RATE.fresh(x, 60), "now"),
         (lambda x: RATE.fresh(100, x), "max_age_seconds"),
         (lambda x: RateBook((RATE,)).find(EUR, USD, now=x, max_age_seconds=60), "now"),
@@ -61,9 +72,10 @@ def test_only_integers_are_computed_with(compute: object, name: str, wrong: obje
 @pytest.mark.parametrize("denominator", [0, -2])
 def test_denominators_are_above_zero(denominator: int) -> None:
     """A negative one would turn the modes around."""
-    with pytest.raises(InvalidAmount) as caught:
-        divide(1, denominator, MODE)
-    assert str(caught.value) == f"denominator {denominator}: expected above zero"
+    for compute in (lambda: divide(1, denominator, MODE), lambda: Carry().round(1, denominator)):
+        with pytest.raises(InvalidAmount) as caught:
+            compute()
+        assert str(caught.value) == f"denominator {denominator}: expected above zero"
     assert divide(3, 1, MODE) == 3
 
 
@@ -88,9 +100,11 @@ def test_a_code_is_not_a_currency(parse: object) -> None:
         lambda x: settle(x, MODE),
         lambda x: settle_carrying(x, Carry()),
         Money.of,
+        FREE.charge,
+        FREE.explain,
     ],
 )
-def test_only_amounts_are_settled(compute: object) -> None:
+def test_only_amounts_are_settled_and_charged(compute: object) -> None:
     """Money is settled already, and a number has no currency."""
     with pytest.raises(InvalidAmount) as caught:
         compute(Money(100, EUR))
@@ -100,11 +114,31 @@ def test_only_amounts_are_settled(compute: object) -> None:
     assert str(caught.value) == "1.5 is of type float: expected an Amount"
 
 
-def test_only_amounts_are_converted() -> None:
-    """A rate converts an Amount or Money, no number."""
-    with pytest.raises(InvalidAmount) as caught:
-        RATE.convert(1.5, MODE)
-    assert str(caught.value) == "1.5 is of type float: expected an Amount"
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: RATE.convert(x, MODE),
+        STRIPE_CHARGES.to_integer,
+        to_iso_20022,
+        to_google_money,
+    ],
+)
+def test_only_amounts_are_converted(compute: object) -> None:
+    """Rates and wire forms take an Amount or Money, no number."""
+    assert compute(Money(100, EUR)) == compute(Amount(100, 2, EUR))
+    for number in (1.5, True, "1.00"):
+        with pytest.raises(InvalidAmount) as caught:
+            compute(number)
+        assert str(caught.value) == f"{number!r} is of type {type(number).__name__}: expected an Amount"
+
+
+def test_only_money_is_split() -> None:
+    """An amount must be settled first, and a number has no currency."""
+    split = Split((Share("all", 1),))
+    for wrong, kind in ((Amount(100, 2, EUR), "Amount"), (1.5, "float")):
+        with pytest.raises(InvalidAmount) as caught:
+            split.allocate(wrong)
+        assert str(caught.value) == f"{wrong!r} is of type {kind}: expected Money"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from worker.errors import InvalidMoneyRule
 from worker.money import Rounding, divide, rescale
+from worker.money.text import shown
 
 TENTHS = (55, 25, 16, 11, 10, 5, 1, 0, -1, -5, -10, -11, -16, -25, -55)
 
@@ -65,6 +66,15 @@ def test_other_names_are_refused_with_the_nearest(name: str, message: str) -> No
     with pytest.raises(InvalidMoneyRule) as caught:
         Rounding.named(name)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("mode", ["xyz", None, [Rounding.UP]])
+def test_what_is_no_mode_is_refused(mode: Rounding) -> None:
+    """Wherever a mode is taken, nothing else is."""
+    for compute in (lambda: divide(1, 2, mode), lambda: rescale(15, 1, 0, mode)):
+        with pytest.raises(InvalidMoneyRule) as caught:
+            compute()
+        assert str(caught.value) == f"rounding {shown(mode)}: expected a Rounding"
 
 
 def test_carry_cannot_round_without_its_remainder() -> None:

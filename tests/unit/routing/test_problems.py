@@ -271,7 +271,7 @@ FEE_HEAD = "version: 1\nfees:\n  f:\n    components: [COMPONENT]\ndefault: {hold
             "the maximum in EUR is below the minimum",
         ),
         ("{name: a, graduated: [{up_to: {EUR: '5'}, percent: '1'}]}", "the last one must be open-ended"),
-        ("{name: a, percent: '1', minimum: {EUR: '0.001'}}", "has 3 decimals"),
+        ("{name: a, percent: '1', minimum: {EUR: '0.001'}}", "expected 2 decimals at most"),
     ],
 )
 def test_fees(write, component, words):
