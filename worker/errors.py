@@ -257,6 +257,18 @@ class ClaimedElsewhere(TransientError):
     code = "claimed_elsewhere"
 
 
+class NoExchange(TransientError):
+    """There is no such exchange to publish to. An operator may mend that."""
+
+    code = "no_exchange"
+
+
+class ChannelLost(TransientError):
+    """The broker closed the channel of one exchange: its publishes may have arrived, or not."""
+
+    code = "channel_lost"
+
+
 class CircuitOpen(TransientError):
     """Every candidate's circuit breaker is open: they have failed too often to be tried now."""
 

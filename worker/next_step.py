@@ -1,6 +1,6 @@
 """What comes next for a payment: which candidate, another try, a delay, or the dead letters. Decides only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,8 @@ from schemas.dead_letter import Attempt
 from worker.amqp.lane import Refused
 from worker.breaker import Breakers
 from worker.envelope import rfc3339
-from worker.errors import CircuitOpen, OutcomeUnknown, RetriesExhausted, TransientError
+from worker.errors import ChannelLost, CircuitOpen, OutcomeUnknown, RetriesExhausted, TransientError
+from worker.outcome import Dispatched, Outcome
 from worker.retry import RetryPolicies
 from worker.work import FIRST_CANDIDATE, Step, ToDead, ToDelay, ToProcessor, Work
 
@@ -32,16 +33,18 @@ class NextSteps:
     now: Callable[[], datetime]
     clock: Callable[[], float]
 
-    def begin(self, work: Work) -> Step:
-        """Return the first step of a payment that is planned.
+    def begin(self, works: Iterable[Work]) -> None:
+        """Choose the first step of each payment that is planned.
 
         An open breaker makes a candidate be passed over. A payment that an earlier publish may have brought
         somewhere goes there again, whatever the breakers say; where the rules no longer lead there, a person
         has to look at it.
         """
-        step = self._candidate_behind(-1, work)
-        if step is not None:
-            return step
+        for work in works:
+            if work.step is FIRST_CANDIDATE:
+                work.step = self._candidate_behind(-1, work) or self._without_candidate(work)
+
+    def _without_candidate(self, work: Work) -> Step:
         pinned_to = work.arrival.pinned_to
         if pinned_to is not None:
             error = OutcomeUnknown(
@@ -49,22 +52,32 @@ class NextSteps:
                 f" name it; ask {pinned_to} for this payment before it is sent anywhere"
             )
             return ToDead(error, (*work.arrival.attempts, self._attempt(work, error.code, pinned_to)))
-        work.failure = work.failure or self._attempt(
-            work, CircuitOpen.code, work.planned().candidates[0].name
-        )
+        first = work.planned().candidates[0].name
+        work.failure = work.failure or self._attempt(work, CircuitOpen.code, first)
         return self.after_last_try(work)
+
+    def after_confirm(self, outcome: Outcome) -> None:
+        """Count a dispatch as its processor's success."""
+        if isinstance(outcome, Dispatched):
+            self.breakers.of(outcome.processor).succeeded()
 
     def after_refusal(self, work: Work, refusal: Refused) -> bool:
         """Choose the step after a definite refusal; True when it can be sent at once."""
         step = work.step
         if not isinstance(step, ToProcessor):
             return False
-        processor = work.prepare(step.candidate).processor
-        self.breakers.of(processor).failed(self.clock())
-        work.failure = self._attempt(work, refusal.code, processor)
+        self._fail(work, step, refusal.code)
         next_one = self._candidate_behind(step.candidate, work)
         work.step = next_one or FIRST_CANDIDATE
         return next_one is not None
+
+    def after_loss(self, work: Work) -> None:
+        """Keep a payment with its processor when nobody knows whether the dispatch has arrived there."""
+        step = work.step
+        if isinstance(step, ToProcessor):
+            processor = self._fail(work, step, ChannelLost.code)
+            work.arrival = work.arrival._replace(pinned=True, pinned_to=processor)
+            work.step = FIRST_CANDIDATE
 
     def wait(self, work: Work) -> float:
         """Return how many seconds to wait for this payment's next step, choosing that step."""
@@ -106,6 +119,13 @@ class NextSteps:
             if name == arrival.pinned_to if arrival.pinned else self.breakers.of(name).allows(self.clock()):
                 return FIRST_CANDIDATE if place == 0 else ToProcessor(place)
         return None
+
+    def _fail(self, work: Work, step: ToProcessor, code: str) -> str:
+        """Note that a dispatch failed, and return its processor's name."""
+        processor = work.prepare(step.candidate).processor
+        self.breakers.of(processor).failed(self.clock())
+        work.failure = self._attempt(work, code, processor)
+        return processor
 
     def _failure(self, work: Work) -> Attempt:
         """Return how the current attempt failed last."""

@@ -18,17 +18,25 @@ from typing import Any, TypeVar, assert_never
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.claiming import Claims, NoClaims, Secured
 from worker.envelope import Envelopes, rfc3339
-from worker.errors import BrokerUnavailable, JournalUnavailable, StepOverran, TransientError
+from worker.errors import (
+    BrokerUnavailable,
+    ChannelLost,
+    ConfigurationError,
+    JournalUnavailable,
+    StepOverran,
+    TransientError,
+    WorkerError,
+)
 from worker.intake import Intake
 from worker.next_step import NextSteps, held_back_seconds
-from worker.outcome import Dispatched, Outcome, Released
+from worker.outcome import Outcome, Released
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.sending import Sending, outcome_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import FIRST_CANDIDATE, ToAsk, ToProcessor, Work
+from worker.work import ToAsk, ToProcessor, Work
 
 T = TypeVar("T")
 
@@ -91,9 +99,10 @@ class Pipeline:
 
         Raises:
             BrokerUnavailable: the lane ended; what was not settled is delivered again.
+            ConfigurationError: likewise, and the next lane would end in the same way.
             InvariantViolation: a promise is broken; nothing more is taken.
         """
-        ended: BrokerUnavailable | None = None
+        ended: WorkerError | None = None
         try:
             while self._broken is None:
                 batch = await self.lane.take(self.limits.max_batch)
@@ -101,7 +110,7 @@ class Pipeline:
                     break
                 await self._slots.acquire()
                 self._start(self._handle(batch), frees_slot=True)
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, ConfigurationError) as error:
             ended = error
             self._over.set()
             for task in self._asking:
@@ -178,9 +187,7 @@ class Pipeline:
     async def _advance(self, works: list[Work]) -> None:
         """Send each payment's next step until every one is settled, waits for a retry, or is released."""
         waiting: list[Work] = []
-        for work in works:
-            if work.step is FIRST_CANDIDATE:
-                work.step = self.steps.begin(work)
+        self.steps.begin(works)
         while works and (secured := await self._secure(works)) is not None:
             ready, finished = secured
             now = self.now()
@@ -191,7 +198,12 @@ class Pipeline:
                     case Confirmed():
                         finished.append((work, outcome_of(work)))
                     case Refused():
-                        (works if self._goes_on(work, confirmation) else waiting).append(work)
+                        self._note_refusal(work, confirmation.code, confirmation.reason)
+                        (works if self.steps.after_refusal(work, confirmation) else waiting).append(work)
+                    case Unknown(again=True):
+                        self._note_refusal(work, ChannelLost.code, confirmation.reason)
+                        self.steps.after_loss(work)
+                        waiting.append(work)
                     case Unknown():
                         self.reporter.finish(work, Released(confirmation.reason))
                     case _:
@@ -213,8 +225,7 @@ class Pipeline:
         """Record what payments came to, then acknowledge them."""
         recorded = await self._persisted(lambda: self.claims.record(finished, self.now()))
         for work, outcome in finished:
-            if isinstance(outcome, Dispatched):
-                self.steps.breakers.of(outcome.processor).succeeded()
+            self.steps.after_confirm(outcome)
             self.reporter.finish(
                 work, outcome if recorded else Released("the session ended before the journal knew its end")
             )
@@ -238,17 +249,15 @@ class Pipeline:
                     break
         return None
 
-    def _goes_on(self, work: Work, refusal: Refused) -> bool:
-        """Choose the step after a definite refusal; True when there is something to send at once."""
-        work.trace.sent(refusal.code)
+    def _note_refusal(self, work: Work, code: str, reason: str) -> None:
+        work.trace.sent(code)
         held_back = not isinstance(work.step, ToProcessor)
         say = self.log.warning if held_back and work.tries <= 1 else self.log.debug
         say(
-            "held back" if held_back else "publish refused", code=refusal.code, reason=refusal.reason,
+            "held back" if held_back else "publish refused", code=code, reason=reason,
             payment_id=work.payment_id, processor=work.dispatch and work.dispatch.processor,
             trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
         )  # fmt: skip
-        return self.steps.after_refusal(work, refusal)
 
     async def _retry(self, works: list[Work]) -> None:
         """Wait as the policy says, then try again, or take the step after the last in-process try."""

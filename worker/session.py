@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from yarl import URL
 
@@ -24,7 +24,7 @@ from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
 from worker.breaker import Breakers, State
 from worker.envelope import Envelopes
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerUnavailable, WorkerError
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -36,6 +36,11 @@ from worker.routing import RuleTable
 from worker.settings import Settings
 from worker.telemetry.logs import Log, get_log
 from worker.telemetry.tracing import Tracer
+
+MEND_SECONDS: Final = 1.0
+"""Shortest time between two declarations of what was found missing."""
+
+AnyLane: TypeAlias = TapLane | StandardLane
 
 
 def broker_of(settings: Settings) -> Broker:
@@ -63,13 +68,18 @@ def policies_of(settings: Settings) -> RetryPolicies:
     return RetryPolicies(common, {code: policy(own) for code, own in settings.retry_policies.items()})
 
 
-async def prepare_topology(settings: Settings, table: RuleTable) -> None:
+async def prepare_topology(settings: Settings, table: RuleTable, *, processors: bool = True) -> None:
     """Declare or verify the topology, as the settings say, over a connection of its own.
+
+    Without ``processors`` only the worker's own objects are verified: one processor that is missing does not
+    stop the payments of others.
 
     Raises:
         BrokerUnavailable, AccessRefused, TopologyMismatch: in words for people.
     """
     topology = topology_of(settings, table)
+    if settings.topology == "verify" and not processors:
+        topology = build_topology(settings.prefix, settings.every_delay, (), settings.delivery_limit)
     async with connected(broker_of(settings), "payment-worker topology") as connection:
         await (declare if settings.topology == "declare" else verify)(connection, topology)
 
@@ -129,10 +139,10 @@ class Worker:
         if self._pipeline is not None:
             self._pipeline.use(Planner(table))
 
-    async def _open(self) -> Lane:
-        await prepare_topology(self.settings, self.table)
+    async def _open(self) -> AnyLane:
+        await prepare_topology(self.settings, self.table, processors=False)
         settings = self.settings
-        lane = TapLane if settings.lane == "tap" else StandardLane
+        lane: type[AnyLane] = TapLane if settings.lane == "tap" else StandardLane
         return await lane.open(
             broker_of(settings),
             self._name,
@@ -148,10 +158,25 @@ class Worker:
         say = self.log.info if state is State.CLOSED else self.log.warning
         say("circuit breaker", processor=processor, state=state.value)
 
-    async def _run_session(self, lane: Lane) -> None:
+    async def _mend(self, lane: AnyLane) -> None:
+        """Say which exchanges are missing, and declare them again where the topology is ours."""
+        while True:
+            missing = sorted(await lane.missing_exchanges())
+            self.log.error(
+                "exchange is missing", exchanges=missing, declares=self.settings.topology == "declare"
+            )
+            if self.settings.topology == "declare":
+                try:
+                    await prepare_topology(self.settings, self.table)
+                except WorkerError as error:
+                    self.log.error("topology not mended", code=error.code, reason=str(error))  # noqa: TRY400
+            await asyncio.sleep(MEND_SECONDS)
+
+    async def _run_session(self, lane: AnyLane) -> None:
         self._pipeline = self._make_pipeline(lane)
         pipeline = asyncio.create_task(self._pipeline.run())
         stopping = asyncio.create_task(self.stop.wait())
+        mending = asyncio.create_task(self._mend(lane))
         try:
             await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not pipeline.done():
@@ -161,6 +186,7 @@ class Worker:
         finally:
             stopping.cancel()
             pipeline.cancel()
+            mending.cancel()
 
     async def _drain(self, pipeline: "asyncio.Task[None]", lane: Lane) -> None:
         """Stop the intake and wait for what is in flight, for at most the drain timeout."""
@@ -176,7 +202,7 @@ class Worker:
                 " the broker delivers the rest again"
             ) from None
 
-    async def _until_stopped(self, opening: Coroutine[Any, Any, Lane]) -> Lane | None:
+    async def _until_stopped(self, opening: Coroutine[Any, Any, AnyLane]) -> AnyLane | None:
         opener = asyncio.create_task(opening)
         stopping = asyncio.create_task(self.stop.wait())
         try:

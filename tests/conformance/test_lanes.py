@@ -27,6 +27,7 @@ class Rig(Protocol):
     async def put(self, *bodies: bytes, **properties: Any) -> None: ...
     async def arrived(self) -> list[bytes]: ...
     async def cut(self, lane: Lane) -> None: ...
+    async def declare(self, exchange: str) -> None: ...
     def name(self, exchange: str) -> str: ...
 
 
@@ -52,6 +53,9 @@ class MemoryRig:
 
     async def arrived(self) -> list[bytes]:
         return [stored.body for stored in self.broker.queues["out"]]
+
+    async def declare(self, exchange: str) -> None:
+        self.broker.bindings[exchange] = "out"
 
     async def cut(self, lane: Lane) -> None:
         assert isinstance(lane, MemoryLane)
@@ -107,6 +111,10 @@ class RabbitRig:
         while (message := await queue.get(no_ack=True, fail=False)) is not None:
             bodies.append(message.body)
         return bodies
+
+    async def declare(self, exchange: str) -> None:
+        await self.channel.declare_exchange(self.name(exchange), "topic", durable=True)
+        await (await self.channel.get_queue(self.name("out"))).bind(self.name(exchange), "#")
 
     async def cut(self, lane: Lane) -> None:
         await self.channel.queue_delete(self.name("in"))
@@ -232,25 +240,22 @@ async def test_an_empty_batch_is_answered_at_once(rig: Rig, lane: Lane) -> None:
     assert list(await asyncio.wait_for(lane.send([]), SOON)) == []
 
 
-async def test_a_missing_exchange_is_unknown_and_ends_the_lane(rig: Rig, lane: Lane) -> None:
-    """What cannot be known is not called refused, and the lane does not go on half-dead."""
-    (outcome,) = await lane.send([outgoing(rig, "missing")])
-    assert isinstance(outcome, Unknown)
-    with pytest.raises(BrokerUnavailable):
-        async with asyncio.timeout(SOON):
-            await lane.take(1)
+async def test_a_missing_exchange_refuses_its_own_publishes_only(rig: Rig, lane: Lane) -> None:
+    """It is a definite refusal, again and again, beside which everything else is confirmed."""
+    exchanges = ["bound", "missing", "bound", "gone", "nowhere", "missing"]
+    for round_ in range(3):
+        batch = [outgoing(rig, name, number=10 * round_ + n) for n, name in enumerate(exchanges)]
+        codes = [one.code if isinstance(one, Refused) else one for one in await lane.send(batch)]
+        assert codes == [CONFIRMED, "no_exchange", CONFIRMED, "no_exchange", "unroutable", "no_exchange"]
+    assert len(await rig.arrived()) == 6
 
 
-async def test_beside_a_missing_exchange_no_success_is_false(rig: Rig, lane: Lane) -> None:
-    """When a channel breaks, what is called confirmed has arrived, and what went to nowhere is not."""
-    exchanges = ["bound", "bound", "missing", "bound", "bound"]
-    batch = [outgoing(rig, exchange, f"{i}".encode(), i) for i, exchange in enumerate(exchanges)]
-    async with asyncio.timeout(SOON):
-        outcomes = await lane.send(batch)
-    assert isinstance(outcomes[2], Unknown)
-    assert not any(isinstance(outcome, Refused) for outcome in outcomes)
-    confirmed = {f"{i}".encode() for i, outcome in enumerate(outcomes) if outcome == CONFIRMED}
-    assert confirmed <= set(await rig.arrived())
+async def test_an_exchange_that_comes_back_is_published_to_again(rig: Rig, lane: Lane) -> None:
+    """Missing is not remembered longer than it is true."""
+    (first,) = await lane.send([outgoing(rig, "later")])
+    assert isinstance(first, Refused)
+    await rig.declare("later")
+    assert await lane.send([outgoing(rig, "later", number=1)]) == [CONFIRMED]
 
 
 async def test_what_is_not_settled_comes_again(rig: Rig, lane: Lane) -> None:

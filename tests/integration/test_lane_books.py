@@ -34,12 +34,14 @@ async def lane(rig: LaneRig) -> AsyncIterator[TapLane]:
 
 async def test_a_confirm_of_what_was_never_sent_ends_the_lane(rig: LaneRig, lane: TapLane) -> None:
     """Books that do not agree are not believed: what is under way is unknown, and the lane is over."""
+    assert await lane.send(rig.outgoing([b"first"])) == [CONFIRMED]
+    number = lane._outlets[rig.target].number
     sending = asyncio.create_task(lane.send(rig.outgoing([b"x"])))
     await asyncio.sleep(0)
-    lane._on_confirms([Confirm(lane._publisher.number, 99, multiple=True, stored=True)])
+    lane._publishing_tap._receivers[number][0]([Confirm(number, 99, multiple=True, stored=True)])
     (outcome,) = await asyncio.wait_for(sending, SOON)
     assert isinstance(outcome, Unknown)
-    with pytest.raises(BrokerUnavailable, match="publish 99, but only 1 were sent"):
+    with pytest.raises(BrokerUnavailable, match="publish 99, but only 2 were sent"):
         await lane.take(1)
 
 

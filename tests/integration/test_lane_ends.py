@@ -359,6 +359,7 @@ async def test_a_peer_that_does_not_read_holds_the_intake_up(rig: LaneRig, node:
         opened = await rig.open("tap", url=str(URL(node.url).with_port(proxy.port)))
         await rig.put(b"1", b"2")
         assert len(await asyncio.wait_for(opened.take(1), SOON)) == 1
+        assert await opened.send(rig.outgoing([b"first"])) == [CONFIRMED]
         proxy.silence()
         sending = asyncio.create_task(opened.send(rig.outgoing([bytes(8 * 1024 * 1024)] * 2)))
         opened._arrived.append(object())  # type: ignore[arg-type]  # as if a delivery waited
@@ -378,6 +379,7 @@ async def test_a_silent_peer_does_not_hold_up_the_close(rig: LaneRig, node: Loca
     async def close_in_silence(name: str, size: int) -> None:
         async with proxy_to(node.port) as proxy:
             opened = await rig.open(name, url=str(URL(node.url).with_port(proxy.port)))
+            assert await opened.send(rig.outgoing([b"first"])) == [CONFIRMED]
             proxy.silence()
             sending = asyncio.create_task(opened.send(rig.outgoing([bytes(size)])))
             await asyncio.sleep(0.1)

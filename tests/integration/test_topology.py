@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from aiormq.exceptions import PublishError
+from structlog.testing import capture_logs
 
 from tests.support.bodies import payment
 from tests.support.stage import Stage, eventually
@@ -115,17 +116,43 @@ async def test_deleted_queue_ends_the_session_and_the_next_declares_it_again(sta
     assert worker.counts == Counter(dispatched=2)
 
 
-async def test_deleted_processor_exchange_loses_nothing(stage: Stage) -> None:
-    """A missing exchange closes the channel with outcomes unknown; the next session declares and sends."""
-    async with stage.working(topology="declare") as worker:
-        await stage.publish(payment("before"))
-        await stage.dispatched()
-        await stage.channel.exchange_delete(stage.exchange_of("alpha"))
-        await stage.publish(payment("after"))
-        [dispatch] = await stage.dispatched()
+async def test_deleted_processor_exchange_is_declared_again(stage: Stage) -> None:
+    """In the same session: what was refused meanwhile is dispatched afterwards."""
+    with capture_logs() as logs:
+        async with stage.working(topology="declare", retry_in_process=5.0) as worker:
+            await stage.publish(payment("before"))
+            await stage.dispatched()
+            await stage.channel.exchange_delete(stage.exchange_of("alpha"))
+            await stage.publish(payment("after"))
+            [dispatch] = await stage.dispatched()
     assert dispatch.json["payment_id"] == "after"
     assert worker.counts["dispatched"] == 2
     assert await stage.leftovers() == {}
+    events = Counter(line["event"] for line in logs)
+    assert (events["session started"], events["exchange is missing"]) == (1, 1)
+
+
+@pytest.mark.parametrize("lane", ["tap", "standard"])
+async def test_missing_processor_exchange_costs_nobody_else_anything(stage: Stage, lane: str) -> None:
+    """Where operators own the topology: its payments go to the fallback or wait, others pass by it."""
+    await stage.channel.exchange_delete(stage.exchange_of("alpha"))
+    with capture_logs() as logs:
+        async with stage.working(lane=lane, retry_in_process=30.0) as worker:
+            await stage.publish(payment("waits"))
+            for number in range(20):
+                await stage.publish(payment(f"w-{number}", type="wallet"), "wallet.eur")
+            await stage.dispatched("beta", 20)
+            assert worker.counts == Counter(dispatched=20)
+            await stage.channel.exchange_declare(
+                stage.exchange_of("alpha"), exchange_type="topic", durable=True
+            )
+            await stage.bind("alpha")
+            [dispatch] = await stage.dispatched("alpha")
+    assert dispatch.json["payment_id"] == "waits"
+    assert await stage.leftovers() == {}
+    events = Counter(line["event"] for line in logs)
+    assert events["session started"] == 1
+    assert events["exchange is missing"] >= 1
 
 
 async def test_verifying_worker_refuses_to_go_on_without_its_queue(stage: Stage) -> None:

@@ -22,9 +22,9 @@ from tests.support.bodies import payment_fields
 RULES: Final = """\
 version: 1
 processors:
-  alpha: {{exchange: "{prefix}.proc.alpha"}}
-  beta: {{exchange: "{prefix}.proc.beta"}}
-  gamma: {{exchange: "{prefix}.proc.gamma"}}
+  alpha: {{exchange: "{prefix}.proc.alpha", health: {{open_seconds: 1}}}}
+  beta: {{exchange: "{prefix}.proc.beta", health: {{open_seconds: 1}}}}
+  gamma: {{exchange: "{prefix}.proc.gamma", health: {{open_seconds: 1}}}}
 fees:
   standard:
     components:

@@ -35,21 +35,28 @@ class Stored:
 
 @dataclass
 class MemoryBroker:
-    """Queues, and exchanges bound to one queue each; a bound queue may be full."""
+    """Queues, and exchanges bound to one queue each; a bound queue may be full.
+
+    ``fates`` gives the publishes to an exchange another outcome; an unknown one ends the lane, unless it says
+    that the same publish may be sent again.
+    """
 
     queues: dict[str, deque[Stored]] = field(default_factory=dict)
     bindings: dict[str, str | None] = field(default_factory=dict)
     full: set[str] = field(default_factory=set)
+    fates: dict[str, Confirmation] = field(default_factory=dict)
 
     def publish(self, outgoing: Outgoing) -> Confirmation:
-        """Route one publish as a broker would; a missing exchange is an error of the channel."""
+        """Route one publish as a broker would."""
         properties = outgoing.properties
         if isinstance(properties, EncodedProperties):
             properties = decode_lane_properties(properties.raw)
         if len(encode_properties(properties)) > LONGEST_PROPERTIES:
             return Refused("malformed_properties", "too long")
+        if outgoing.exchange in self.fates:
+            return self.fates[outgoing.exchange]
         if outgoing.exchange not in self.bindings:
-            return Unknown(f"no exchange {outgoing.exchange}")
+            return Refused("no_exchange", f"the broker has no exchange {outgoing.exchange}")
         queue = self.bindings[outgoing.exchange]
         if queue is None:
             return Refused("unroutable", "NO_ROUTE")
@@ -140,7 +147,7 @@ class MemoryLane:
                 continue
             self.sent.append(outgoing)
             confirmation = self.broker.publish(outgoing)
-            if isinstance(confirmation, Unknown):
+            if isinstance(confirmation, Unknown) and not confirmation.again:
                 self.end(confirmation.reason)
             confirmations.append(confirmation)
         return confirmations

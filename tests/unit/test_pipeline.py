@@ -11,7 +11,7 @@ from schemas import dead_letter as headers
 from tests.support.memory_lane import MemoryBroker, MemoryLane, Stored
 from tests.support.memory_stage import SOON, MemoryStage
 from tests.support.payments import body, rule_table
-from worker.amqp.lane import Properties
+from worker.amqp.lane import Properties, Refused, Unknown
 from worker.amqp.wire import Timestamp
 from worker.errors import BrokerUnavailable, InvariantViolation
 from worker.planning import Planner
@@ -294,13 +294,60 @@ async def test_a_producer_cannot_forge_attempts() -> None:
 async def test_an_unknown_outcome_releases_the_payment() -> None:
     """It is left unacknowledged, goes to no other processor, and the session ends."""
     stage = MemoryStage()
-    del stage.broker.bindings["alpha"]
+    stage.broker.fates["alpha"] = Unknown("cut")
     stage.put(body())
     with pytest.raises(BrokerUnavailable):
         await asyncio.wait_for(stage.pipeline.run(), SOON)
     assert stage.counts == {"released": 1}
     assert not stage.queue("beta")
     assert stage.queue("in")[0].redelivered
+
+
+@pytest.mark.parametrize("processor", ["alpha", "beta"])
+async def test_a_lost_channel_keeps_the_payment_with_its_processor(processor: str) -> None:
+    """The dispatch may have arrived: no other processor has it, in process, delayed, or under other rules."""
+    stage = MemoryStage(in_process_seconds=0.2)
+    stage.planner = routed_by("alpha", "beta")
+    stage.pipeline = stage.make()
+    stage.broker.fates["alpha"] = Refused("unroutable", "NO_ROUTE")
+    stage.broker.fates[processor] = Unknown("deleted", again=True)
+    stage.put(body())
+    await stage.drain(1)
+    tried = [sent.exchange for sent in stage.lane.sent]
+    assert set(tried[1 if processor == "beta" else 0 : -1]) == {processor}
+    assert len(tried) > 3
+    (delayed,) = stage.queue("delay.1")
+    assert delayed.properties.headers[headers.PINNED] == processor
+    assert orjson.loads(delayed.properties.headers[headers.ATTEMPTS])[0]["code"] == "channel_lost"
+
+    back = MemoryStage()
+    back.planner = routed_by("beta", "alpha")
+    back.pipeline = back.make()
+    back.come_back(delayed)
+    await back.drain(1)
+    assert [sent.exchange for sent in back.lane.sent] == [processor]
+
+
+async def test_a_lost_dead_letter_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead letter may arrive twice, never not at all."""
+    monkeypatch.setattr("worker.next_step.HELD_BACK_SECONDS", (0.01, 0.05))
+    stage = MemoryStage()
+    stage.broker.fates["dead"] = Unknown("deleted", again=True)
+    stage.put(b"broken")
+    async with stage.running():
+        await stage.until(lambda: len(stage.lane.sent) >= 2)
+        stage.broker.fates.clear()
+        await stage.until(lambda: stage.counts.total())
+    assert len(stage.queue("dead")) == 1
+
+
+async def test_a_missing_exchange_gives_the_next_candidate_the_payment() -> None:
+    """It is a definite refusal like any other."""
+    stage = MemoryStage()
+    del stage.broker.bindings["alpha"]
+    stage.put(body())
+    await stage.drain(1)
+    assert len(stage.queue("beta")) == 1
 
 
 async def test_a_full_dead_letter_queue_holds_the_payment_back(monkeypatch: pytest.MonkeyPatch) -> None:

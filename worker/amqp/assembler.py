@@ -77,6 +77,10 @@ class Assembler:
         if channel not in self._channels:
             self._channels[channel] = DataChannel(channel, self._max_payload, self._max_body)
 
+    def restore(self, channel: int) -> None:
+        """Let everything of a channel pass through from now on, since it has closed."""
+        self._channels.pop(channel, None)
+
     @property
     def held_bytes(self) -> int:
         """The bytes held for frames and bodies that are not complete."""

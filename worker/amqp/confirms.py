@@ -75,11 +75,10 @@ class Batch:
             self.answer(one, outcome)
         self._low = max(self._low, stop - self.first)
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, unknown: Unknown) -> None:
         """Give every publish without an answer an unknown outcome; also one that was returned."""
         if not self._missing:
             return
-        unknown = Unknown(reason)
         for place, seen in enumerate(self._seen):
             if not seen:
                 self.outcomes[place] = unknown
@@ -151,12 +150,13 @@ class Confirms:
         batch, number = found
         batch.refuse(number, Refused(Unroutable.code, f"returned by the broker: {reason}"))
 
-    def fail(self, reason: str) -> None:
-        """Give every publish that has no answer an unknown outcome."""
+    def fail(self, reason: str, *, again: bool = False) -> None:
+        """Give every publish that has no answer an unknown outcome; see ``Unknown`` for ``again``."""
+        unknown = Unknown(reason, again)
         while self._batches:
             batch = self._batches.popleft()
             self._forget(batch)
-            batch.give_up(reason)
+            batch.give_up(unknown)
 
     def _forget(self, batch: Batch) -> None:
         for message_id in batch.message_ids:

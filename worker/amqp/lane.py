@@ -88,9 +88,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody knows: the channel ended, the confirm never came. The lane has ended or is about to."""
+    """Nobody knows: the channel ended, the confirm never came.
+
+    With ``again`` only the exchange's own channel has ended, and the same publish may be sent to the same
+    exchange again; otherwise the lane has ended or is about to.
+    """
 
     reason: str
+    again: bool = False
 
 
 CONFIRMED = Confirmed()

@@ -1,35 +1,39 @@
 """What both lanes on RabbitMQ share: a pair of connections, the intake's queue, and one end for everything.
 
 Deliveries come in on one connection, publishes go out on the other, so that a broker that blocks publishers
-does not stop acknowledgements.
+does not stop acknowledgements. Each exchange is published to on a channel of its own, see ``outlets``.
 """
 
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic, Self, TypeVar
 
 import aio_pika
 from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelInvalidStateError
 
 from worker.amqp.confirm_clock import ConfirmClock
 from worker.amqp.connection import Broker, connect, explain_closing, open_channel, underlay
+from worker.amqp.lane import Outgoing, Refused, Unknown
+from worker.amqp.outlets import Outlets
 from worker.amqp.watermark import Watermark
-from worker.errors import BrokerUnavailable
+from worker.errors import AccessRefused, BrokerUnavailable
 
+ACCESS_REFUSED: Final = 403  # AMQP 0-9-1, reply codes
 CLOSE_SECONDS: Final = 5.0
 CHANNEL_ERRORS: Final = (AMQPError, ChannelInvalidStateError, OSError)
 
 DeliveryT = TypeVar("DeliveryT")
 ConnectionT = TypeVar("ConnectionT", bound=aio_pika.Connection)
+OutletT = TypeVar("OutletT")
 
 
-class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
-    """A lane over two connections, one channel each. Make it with ``open``."""
+class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
+    """A lane over two connections. Make it with ``open``."""
 
     def __init__(self, consuming: ConnectionT, publishing: ConnectionT, confirm_timeout: float) -> None:
         self._consuming, self._publishing = consuming, publishing
@@ -37,6 +41,8 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
         self._wake = asyncio.Event()
         self._stopped = False
         self._ended: str | None = None
+        self._access_refused: AccessRefused | None = None
+        self._outlets = Outlets(lambda: underlay(self._publishing), self._attach)
         self._closings: set[asyncio.Future[None]] = set()  # asyncio itself keeps no task alive
         self._clock = ConfirmClock(
             confirm_timeout, self._is_blocked, lambda: self._end(f"no confirm within {confirm_timeout:g} s")
@@ -66,6 +72,9 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
         lane = cls(consuming, publishing, confirm_timeout)
         try:
             await lane._start(queue, prefetch)
+        except ChannelAccessRefused as error:
+            await lane._shut("the lane could not start")
+            raise AccessRefused(f"the broker lets this user not consume {queue}: {error}") from error
         except (*CHANNEL_ERRORS, RuntimeError) as error:  # aiormq raises RuntimeError on what has closed
             await lane._shut("the lane could not start")
             raise BrokerUnavailable(f"cannot consume {queue}: {error}") from error
@@ -76,13 +85,11 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
 
     async def _start(self, queue: str, prefetch: int) -> None:
         consuming, publishing = underlay(self._consuming), underlay(self._publishing)
-        self._publisher = await open_channel(publishing)
         self._consumer = await open_channel(consuming, publisher_confirms=False)
         self._watermark = Watermark(patience=prefetch // 4)
         for resource, what in (
             (publishing, "publishing connection"),
             (consuming, "consuming connection"),
-            (self._publisher, "publishing channel"),
             (self._consumer, "consuming channel"),
         ):
             self._watch(resource.closing, what)
@@ -99,6 +106,10 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
 
     def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
         """Do what has to be done before the first delivery can come."""
+
+    @abstractmethod
+    def _attach(self, exchange: str, channel: Channel) -> OutletT:
+        """Make an outlet for the publishes to one exchange of a channel that is open."""
 
     @abstractmethod
     async def _consume(self, channel: Channel, queue: str) -> str:
@@ -137,7 +148,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
         arrived = self._arrived
         while True:
             if self._ended is not None:
-                raise BrokerUnavailable(self._ended)
+                raise self._access_refused or BrokerUnavailable(self._ended)
             held_back = self._holds_back()
             if arrived and not held_back:
                 return [arrived.popleft() for _ in range(min(max_deliveries, len(arrived)))]
@@ -145,6 +156,27 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT]):
                 return []
             self._wake.clear()
             await self._wake.wait()
+
+    async def _need_outlets(self, batch: Sequence[Outgoing]) -> Mapping[str, Refused | Unknown]:
+        """See that every exchange of ``batch`` has an outlet; return the answer for those that get none."""
+        try:
+            return await self._outlets.need({outgoing.exchange for outgoing in batch})
+        except asyncio.CancelledError:
+            self._end("a publish was cancelled before its confirm")
+            raise
+        except BrokerUnavailable as error:
+            self._end(str(error))
+            return dict.fromkeys((one.exchange for one in batch), Unknown(self._ended or str(error)))
+
+    def _refuse_access(self, code: int, reason: str) -> None:
+        """End the lane for good if a publishing channel was closed because the user may not write there."""
+        if code == ACCESS_REFUSED:
+            self._access_refused = AccessRefused(f"the broker refuses a publish: {reason}")
+            self._end(reason)
+
+    async def missing_exchanges(self) -> set[str]:
+        """Wait for exchanges that publishes were refused for, because they were not there."""
+        return await self._outlets.missing()
 
     async def settle(self, tags: Iterable[int]) -> None:
         """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""

@@ -14,7 +14,13 @@ from uuid import uuid4
 import aio_pika
 from aiormq.abc import AbstractConnection, DeliveredMessage
 from aiormq.channel import Channel
-from aiormq.exceptions import DeliveryError, PublishError
+from aiormq.exceptions import (
+    AMQPChannelError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    DeliveryError,
+    PublishError,
+)
 from pamqp import commands
 
 from worker.amqp.connection import explain_closing, frame_max, return_reason
@@ -27,7 +33,7 @@ from worker.amqp.lane import (
     Refused,
     Unknown,
 )
-from worker.amqp.paired import CHANNEL_ERRORS, PairedLane
+from worker.amqp.paired import ACCESS_REFUSED, CHANNEL_ERRORS, PairedLane
 from worker.amqp.wire import encode_properties
 from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
 from worker.errors import MalformedProperties, PublishRefused, Unroutable
@@ -50,8 +56,8 @@ class StandardDelivery:
     properties: Properties
 
 
-class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
-    """A lane over two connections, one channel each. Make it with ``open``."""
+class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection, Channel]):
+    """A lane over two connections. Make it with ``open``."""
 
     def __init__(
         self, consuming: aio_pika.Connection, publishing: aio_pika.Connection, confirm_timeout: float
@@ -71,10 +77,17 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
     def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
         del consuming
         self._publishing_underlay = publishing
-        self._publisher.max_content_size = (
-            frame_max(publishing) - FRAME_OVERHEAD_BYTES
-        )  # aiormq takes 0 for 0
-        self._max_properties = frame_max(publishing) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
+        self._max_content = frame_max(publishing) - FRAME_OVERHEAD_BYTES
+        self._max_properties = self._max_content - CONTENT_FIELDS_BYTES
+
+    def _attach(self, exchange: str, channel: Channel) -> Channel:
+        channel.max_content_size = self._max_content  # aiormq takes 0 for 0
+
+        def closed(_: object) -> None:
+            self._outlets.forget(exchange, channel)
+
+        channel.closing.add_done_callback(closed)
+        return channel
 
     async def _begin(self, queue: str, prefetch: int) -> None:
         if prefetch > 1:
@@ -176,13 +189,14 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
             await asyncio.sleep(_SAME_ID_POLL_SECONDS)
         self._in_flight.add(message_id)
         try:
-            return await self._publish_alone(outgoing, message_id)
+            unanswered = await self._need_outlets([outgoing])
+            return unanswered.get(outgoing.exchange) or await self._publish_alone(outgoing, message_id)
         finally:
             self._in_flight.discard(message_id)
 
     async def _publish_alone(self, outgoing: Outgoing, message_id: str) -> Confirmation:
         try:
-            confirm = await self._publisher.basic_publish(
+            confirm = await self._outlets[outgoing.exchange].basic_publish(
                 outgoing.body,
                 exchange=outgoing.exchange,
                 routing_key=outgoing.routing_key,
@@ -196,6 +210,11 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection]):
             return Refused(Unroutable.code, f"returned by the broker: {return_reason(error)}")
         except DeliveryError:
             return Refused(PublishRefused.code, "the broker answered with a nack")
+        except ChannelAccessRefused as error:
+            self._refuse_access(ACCESS_REFUSED, str(error))
+            reason = str(error)
+        except (AMQPChannelError, ChannelInvalidStateError) as error:
+            return Unknown(explain_closing(error), again=True)
         except CHANNEL_ERRORS as error:
             reason = f"a publish was cut off: {explain_closing(error)}"
         else:

@@ -10,7 +10,7 @@ a heartbeat frame a second. docs/data-plane.md has the picture and what is assum
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import aio_pika
 from aio_pika.abc import ConnectionParameter
@@ -19,7 +19,7 @@ from yarl import URL
 
 from worker.amqp.assembler import Assembler
 from worker.amqp.wire import Event
-from worker.amqp.wire.frames import FRAME_OVERHEAD_BYTES
+from worker.amqp.wire.frames import FRAME_HEAD, FRAME_OVERHEAD_BYTES, METHOD_FRAME
 from worker.errors import BrokerUnavailable, WireError
 
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # the largest message that any RabbitMQ takes by default
@@ -28,8 +28,10 @@ _HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _ALIVE_SECONDS: Final = 1.0
 _BLOCKED: Final = b"\x00\x0a\x00\x3c"  # Connection.Blocked: class 10, method 60
 _UNBLOCKED: Final = b"\x00\x0a\x00\x3d"
+_CHANNEL_CLOSE: Final = b"\x00\x14\x00\x28"  # class 20, method 40; then the code and the reason
 
-Receiver = Callable[[list[Event]], None]
+Receiver: TypeAlias = Callable[[list[Event]], None]
+OnClosed: TypeAlias = Callable[[int, str], None]
 
 
 class Tap(asyncio.Protocol):
@@ -38,7 +40,7 @@ class Tap(asyncio.Protocol):
     def __init__(self, inner: asyncio.StreamReaderProtocol, loop: asyncio.AbstractEventLoop) -> None:
         self._inner, self._loop = inner, loop
         self._assembler = Assembler(max_body_bytes=MAX_BODY_BYTES)
-        self._receivers: dict[int, Receiver] = {}
+        self._receivers: dict[int, tuple[Receiver, OnClosed | None]] = {}
         self._told_alive = 0.0
         self._transport: asyncio.Transport | None = None
         self._writable = True
@@ -55,14 +57,18 @@ class Tap(asyncio.Protocol):
         """Call ``changed`` whenever ``takes_publishes`` may have changed."""
         self._on_flow = changed
 
-    def divert(self, channel: int, frame_max: int, receiver: Receiver) -> None:
+    def divert(
+        self, channel: int, frame_max: int, receiver: Receiver, on_closed: OnClosed | None = None
+    ) -> None:
         """Hand the deliveries, returns and confirms of a channel to ``receiver`` from now on.
 
-        A ``frame_max`` of 0 means that the broker sends frames of any size: one may hold the largest body.
+        ``on_closed`` learns the broker's code and reason when it closes the channel, before aiormq does: from
+        then on nothing may be written on it, or the broker would close the connection. A ``frame_max`` of 0
+        means that the broker sends frames of any size: one may hold the largest body.
         """
         self._assembler.limit_frames(frame_max or MAX_BODY_BYTES + FRAME_OVERHEAD_BYTES)
         self._assembler.divert(channel)
-        self._receivers[channel] = receiver
+        self._receivers[channel] = (receiver, on_closed)
 
     def write(self, frames: bytes) -> None:
         """Write whole frames; on a connection that is gone they are gone too."""
@@ -87,7 +93,7 @@ class Tap(asyncio.Protocol):
             self._hand_out(events)
         if passed:
             if len(passed) > len(_HEARTBEAT):
-                self._note_blocking(passed)
+                self._take_note(passed)
             self._inner.data_received(passed)
         elif self._receivers and self._told_alive + _ALIVE_SECONDS <= (now := self._loop.time()):
             # Only once a channel is diverted: before, aiormq shakes hands and expects no heartbeat.
@@ -95,24 +101,35 @@ class Tap(asyncio.Protocol):
             self._inner.data_received(_HEARTBEAT)
 
     def _hand_out(self, events: list[Event]) -> None:
-        first = events[0].channel
-        if len(self._receivers) == 1 or all(event.channel == first for event in events):
-            self._receivers[first](events)
-            return
-        for channel, receiver in self._receivers.items():
-            own = [event for event in events if event.channel == channel]
-            if own:
-                receiver(own)
+        """Hand events to their channels' receivers, each run of one channel's as one."""
+        start, channel = 0, events[0].channel
+        if len(self._receivers) > 1:
+            for place, event in enumerate(events):
+                if event.channel != channel:
+                    self._receivers[channel][0](events[start:place])
+                    start, channel = place, event.channel
+        self._receivers[channel][0](events[start:] if start else events)
 
-    def _note_blocking(self, passed: bytes) -> None:
-        """Notice Connection.Blocked and Unblocked on their way to aiormq. ``passed`` holds whole frames."""
+    def _take_note(self, passed: bytes) -> None:
+        """Notice blocking and closed channels on their way to aiormq. ``passed`` holds whole frames."""
         at = 0
         while at + 11 <= len(passed):
-            method, size = passed[at + 7 : at + 11], int.from_bytes(passed[at + 3 : at + 7])
-            if passed[at : at + 3] == b"\x01\x00\x00" and method in (_BLOCKED, _UNBLOCKED):
-                self.blocked = method == _BLOCKED
-                self._on_flow()
+            kind, channel, size = FRAME_HEAD.unpack_from(passed, at)
+            method = passed[at + 7 : at + 11]
+            if kind == METHOD_FRAME:
+                if channel == 0 and method in (_BLOCKED, _UNBLOCKED):
+                    self.blocked = method == _BLOCKED
+                    self._on_flow()
+                elif method == _CHANNEL_CLOSE and channel in self._receivers:
+                    self._note_closed(channel, passed[at + 11 : at + 7 + size])
             at += size + 8
+
+    def _note_closed(self, channel: int, arguments: bytes) -> None:
+        """Take a channel that the broker has closed from its owner."""
+        self._assembler.restore(channel)
+        _, on_closed = self._receivers.pop(channel)
+        if on_closed is not None:
+            on_closed(int.from_bytes(arguments[:2]), arguments[3 : 3 + arguments[2]].decode(errors="replace"))
 
     def pause_writing(self) -> None:
         """Stop the intake: the broker does not read as fast as we write."""

@@ -9,7 +9,14 @@ from aiormq.channel import Channel
 
 from worker.amqp.confirms import Confirms
 from worker.amqp.connection import explain_closing, frame_max
-from worker.amqp.lane import Confirmation, EncodedProperties, Outgoing, Refused, Unknown
+from worker.amqp.lane import (
+    CONFIRMED,
+    Confirmation,
+    EncodedProperties,
+    Outgoing,
+    Refused,
+    Unknown,
+)
 from worker.amqp.paired import PairedLane
 from worker.amqp.tap import TappedConnection
 from worker.amqp.wire import Confirm, Delivery, Event, PropertiesEncoder, PublishRoute, Return, encode_ack
@@ -19,15 +26,42 @@ MAX_ROUTES: Final = 4096
 _SAME_ID_POLL_SECONDS: Final = 0.001
 
 
-class TapLane(PairedLane[Delivery, TappedConnection]):
-    """A lane over two tapped connections, one channel each. Make it with ``open``."""
+class _SameId(Exception):
+    """A publish with the same message id is in flight."""
+
+
+class Outlet:
+    """The channel for the publishes to one exchange, and which of them the broker has answered."""
+
+    __slots__ = ("confirms", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number: Final = number
+        self.confirms: Final = Confirms()
+
+    def take(self, events: list[Event]) -> None:
+        """Take confirms and returns.
+
+        Raises:
+            WireError: they do not fit what was published.
+            MalformedProperties: what is returned cannot be read.
+        """
+        confirm = self.confirms.confirm
+        for event in events:
+            if type(event) is Confirm:
+                confirm(event.tag, event.multiple, event.stored)
+            elif type(event) is Return:
+                self.confirms.returned(event.properties.message_id, event.reply_text)
+
+
+class TapLane(PairedLane[Delivery, TappedConnection, Outlet]):
+    """A lane over two tapped connections. Make it with ``open``."""
 
     def __init__(
         self, consuming: TappedConnection, publishing: TappedConnection, confirm_timeout: float
     ) -> None:
         super().__init__(consuming, publishing, confirm_timeout)
         self._consuming_tap, self._publishing_tap = consuming.tap, publishing.tap
-        self._confirms = Confirms()
         self._encoder = PropertiesEncoder()
         self._routes: dict[tuple[str, str], PublishRoute] = {}
 
@@ -37,10 +71,7 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
         return TappedConnection
 
     def _prepare(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
-        self._frame_max = frame_max(publishing)
-        self._publishing_tap.divert(
-            self._publisher.number, publishing.connection_tune.frame_max, self._on_confirms
-        )
+        self._frame_max, self._negotiated = frame_max(publishing), publishing.connection_tune.frame_max
         self._publishing_tap.watch_flow(self._wake.set)
         self._consuming_tap.divert(
             self._consumer.number, consuming.connection_tune.frame_max, self._on_deliveries
@@ -60,7 +91,8 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
 
     def _end(self, reason: str) -> None:
         super()._end(reason)
-        self._confirms.fail(self._ended or reason)
+        for outlet in self._outlets:
+            outlet.confirms.fail(self._ended or reason)
 
     def _on_deliveries(self, events: list[Event]) -> None:
         arrived = [event for event in events if type(event) is Delivery]
@@ -69,26 +101,37 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
             self._arrived += arrived
         self._wake.set()
 
-    def _on_confirms(self, events: list[Event]) -> None:
-        confirm = self._confirms.confirm
-        try:
-            for event in events:
-                if type(event) is Confirm:
-                    confirm(event.tag, event.multiple, event.stored)
-                elif type(event) is Return:
-                    self._confirms.returned(event.properties.message_id, event.reply_text)
-        except (WireError, MalformedProperties) as error:
-            self._end(str(error))
+    def _attach(self, exchange: str, channel: Channel) -> Outlet:
+        outlet = Outlet(channel.number)
+
+        def take(events: list[Event]) -> None:
+            try:
+                outlet.take(events)
+            except (WireError, MalformedProperties) as error:
+                self._end(str(error))
+
+        def closed(code: int, reason: str) -> None:
+            self._outlets.forget(exchange, outlet)
+            self._routes.clear()
+            self._refuse_access(code, reason)
+            outlet.confirms.fail(reason, again=True)
+
+        self._publishing_tap.divert(channel.number, self._negotiated, take, closed)
+        return outlet
 
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
         """See ``Lane.send``. Two publishes with one message id are never in flight together."""
+        unanswered = await self._need_outlets(batch)
+        if unanswered:
+            rest = iter(await self.send([one for one in batch if one.exchange not in unanswered]))
+            return [unanswered.get(one.exchange) or next(rest) for one in batch]
         if not batch:
             return []
         ids = [outgoing.properties.message_id or "" for outgoing in batch]
-        if len(set(ids)) == len(ids) and not self._confirms.any_in_flight(ids):
+        if len(set(ids)) == len(ids):
             try:
                 return await self._send(batch, ids)
-            except MalformedProperties:
+            except (MalformedProperties, _SameId):
                 pass  # nothing was sent: find out which one it is
         return await self._send_apart(batch, ids)
 
@@ -100,7 +143,7 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
         together: dict[str, int] = {}  # places by message id
         alone: list[int] = []
         for place, outgoing in enumerate(batch):
-            usual = ids[place] not in together and not self._confirms.any_in_flight([ids[place]])
+            usual = ids[place] not in together and not self._in_flight(outgoing.exchange, [ids[place]])
             if usual and self._can_encode(outgoing):
                 together[ids[place]] = place
             else:
@@ -123,25 +166,45 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
 
     async def _send_alone(self, outgoing: Outgoing) -> Confirmation:
         ids = [outgoing.properties.message_id or ""]
-        while self._confirms.any_in_flight(ids):  # noqa: ASYNC110 - rare: the worker's ids are unique
-            await asyncio.sleep(_SAME_ID_POLL_SECONDS)
+        while True:
+            unanswered = await self._need_outlets([outgoing])
+            if unanswered:
+                return unanswered[outgoing.exchange]
+            if not self._in_flight(outgoing.exchange, ids):
+                break
+            await asyncio.sleep(_SAME_ID_POLL_SECONDS)  # rare: the worker's ids are unique
         try:
             (confirmation,) = await self._send([outgoing], ids)
         except MalformedProperties as error:
             return Refused(MalformedProperties.code, str(error))
         return confirmation
 
+    def _in_flight(self, exchange: str, message_ids: Sequence[str]) -> bool:
+        return self._outlets[exchange].confirms.any_in_flight(message_ids)
+
     async def _send(self, batch: Sequence[Outgoing], ids: Sequence[str]) -> Sequence[Confirmation]:
-        """Write all of ``batch`` and wait for the answers.
+        """Write all of ``batch``, whose outlets are open, and wait for the answers.
 
         Raises:
             MalformedProperties: one of them cannot be encoded; nothing was written.
+            _SameId: a publish with one of the ids is in flight; nothing was written.
         """
-        frames = self._encode(batch)
+        frames, places = self._encode(batch)
         if self._ended is not None:
             return [Unknown(self._ended)] * len(batch)
+        ids_of = {exchange: [ids[place] for place in own] for exchange, own in places.items()}
+        if any(self._in_flight(exchange, own) for exchange, own in ids_of.items()):
+            raise _SameId
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent = self._confirms.publish(ids, lambda: _resolve(answered))
+        missing = len(places)
+
+        def note_answers() -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing and not answered.done():
+                answered.set_result(None)
+
+        sent = [self._outlets[name].confirms.publish(own, note_answers) for name, own in ids_of.items()]
         self._publishing_tap.write(frames)
         waiting = self._clock.start()
         try:
@@ -151,12 +214,20 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
             raise
         finally:
             self._clock.stop(waiting)
-        return sent.outcomes
+        if len(sent) == 1:
+            return sent[0].outcomes
+        outcomes: list[Confirmation] = [CONFIRMED] * len(batch)
+        for own, answers in zip(places.values(), sent, strict=True):
+            for place, outcome in zip(own, answers.outcomes, strict=True):
+                outcomes[place] = outcome
+        return outcomes
 
-    def _encode(self, batch: Sequence[Outgoing]) -> bytes:
+    def _encode(self, batch: Sequence[Outgoing]) -> tuple[bytes, dict[str, list[int]]]:
+        """Return the frames, and the places in the batch of each exchange's publishes."""
         frames: list[bytes] = []
+        places: dict[str, list[int]] = {}
         encode, routes = self._encoder.encode, self._routes
-        for outgoing in batch:
+        for place, outgoing in enumerate(batch):
             exchange, key = outgoing.exchange, outgoing.routing_key
             route = routes.get((exchange, key)) or self._route(exchange, key)
             properties = outgoing.properties
@@ -165,12 +236,17 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
             else:
                 properties.delivery_mode = 2
                 frames += route.parts(encode(properties), outgoing.body)
-        return b"".join(frames)
+            if exchange in places:
+                places[exchange].append(place)
+            else:
+                places[exchange] = [place]
+        return b"".join(frames), places
 
     def _route(self, exchange: str, routing_key: str) -> PublishRoute:
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()
-        route = PublishRoute(self._publisher.number, exchange, routing_key, frame_max=self._frame_max)
+        number = self._outlets[exchange].number
+        route = PublishRoute(number, exchange, routing_key, frame_max=self._frame_max)
         self._routes[exchange, routing_key] = route
         return route
 
@@ -183,11 +259,6 @@ class TapLane(PairedLane[Delivery, TappedConnection]):
 
     def _drop(self, connection: TappedConnection) -> None:
         connection.tap.abort()
-
-
-def _resolve(answered: "asyncio.Future[None]") -> None:
-    if not answered.done():
-        answered.set_result(None)
 
 
 async def _never_called(_message: object) -> None:
