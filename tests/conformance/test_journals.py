@@ -1,5 +1,6 @@
 """What every journal does, whatever it is made of: the suite that each backend passes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -185,7 +186,7 @@ async def test_a_resumed_payment_stays_with_its_processor_through_delays(rig: Jo
     await journal.record([ended(State.DELAYED, first)], later(2))
     back = intent(processor="beta", attempt=2)
     assert await journal.claim([back], later(3)) == [resume_of(first)]
-    await journal.record([ended(State.DEAD_LETTERED, first, "retries_exhausted")], later(4))
+    await journal.record([ended(State.DEAD_LETTERED, back, "retries_exhausted")], later(4))
     redriven = intent(processor="beta", redrives=1)
     assert await journal.claim([redriven], later(5)) == [resume_of(first)]
 
@@ -257,6 +258,41 @@ async def test_who_lost_the_claim_ends_nothing(rig: JournalRig) -> None:
         (Happening.ABANDONED, True),
         (Happening.DEAD_LETTERED, False),
     ]
+
+
+async def test_an_earlier_deliverys_ending_ends_nothing(rig: JournalRig) -> None:
+    """A delay that is reported only when the delayed payment is back in hand is not this attempt's end."""
+    journal, first = rig.worker("a"), intent()
+    await journal.claim([first], later(0))
+    back = intent(attempt=2, redelivered=True)
+    assert isinstance((await journal.claim([back], later(61)))[0], Resume)
+    await journal.record([ended(State.DELAYED, first)], later(62))
+    assert find(rig, "pay-1").state is State.CLAIMED
+
+
+async def test_a_late_confirm_of_what_was_given_back(rig: JournalRig) -> None:
+    """The processor was faster than the record of its dispatch: what followed stands."""
+    slow, first = rig.worker("a"), intent()
+    await slow.claim([first], later(0))
+    second = intent(processor="beta", returned=first.dispatch_id)
+    assert await rig.worker("b").claim([second], later(61)) == [NEW]
+    await slow.record([dispatched(first)], later(62))
+    standing = find(rig, "pay-1")
+    assert (standing.state, standing.processor) == (State.CLAIMED, "beta")
+
+
+async def test_two_workers_at_once(rig: JournalRig) -> None:
+    """Two workers claim the same payments at the same time: each payment is one worker's."""
+    batches = [[intent(f"pay-{number}") for number in range(at, at + 50)] for at in range(0, 500, 50)]
+    first, second = await asyncio.gather(
+        *(asyncio.gather(*(rig.worker(name).claim(batch, later(0)) for batch in batches)) for name in "ab")
+    )
+    pairs = [
+        {type(mine), type(theirs)}
+        for ours, others in zip(first, second, strict=True)
+        for mine, theirs in zip(ours, others, strict=True)
+    ]
+    assert pairs == [{New, Held}] * 500
 
 
 async def test_a_message_without_an_id(rig: JournalRig) -> None:

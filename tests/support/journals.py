@@ -82,12 +82,14 @@ def intent(payment_id: str = "pay-1", processor: str | None = "alpha", **changes
 
 def dispatched(of: Intent) -> Ending:
     """A confirmed dispatch."""
-    return Ending(State.DISPATCHED, of.payment_id, of.dispatch_id, None, of.attempt, of.trace_id)
+    return Ending(
+        State.DISPATCHED, of.payment_id, of.dispatch_id, None, of.attempt, of.trace_id, redrives=of.redrives
+    )
 
 
 def ended(state: State, of: Intent, code: str = "unroutable") -> Ending:
     """A confirmed delay or dead letter."""
-    return Ending(state, of.payment_id, None, code, of.attempt, of.trace_id)
+    return Ending(state, of.payment_id, None, code, of.attempt, of.trace_id, redrives=of.redrives)
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,13 @@ class Sorted(NamedTuple):
     strays: list[Ending]
 
 
-def sort_endings(endings: Sequence[Ending], known: MutableMapping[str, Known], owner: str) -> Sorted:
-    """Decide what endings change.
+def sort_endings(
+    endings: Sequence[Ending],
+    known: MutableMapping[str, Known],
+    owner: str,
+    was_intent: Callable[[str, str], bool],
+) -> Sorted:
+    """Decide what endings change; ``was_intent`` as for ``on_record``.
 
     Raises:
         InvariantViolation: an ending without a claim, or one that may not follow; nothing is written then.
@@ -184,7 +189,7 @@ def sort_endings(endings: Sequence[Ending], known: MutableMapping[str, Known], o
         payment = known.get(ending.payment_id)
         if payment is None:
             raise InvariantViolation(f"payment {ending.payment_id} is {ending.state}, but has no claim")
-        match on_record(payment, ending, owner):
+        match on_record(payment, ending, owner, was_intent):
             case Change.END:
                 found.ended.append(ending)
                 known[ending.payment_id] = payment._replace(state=ending.state)

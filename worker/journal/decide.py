@@ -4,6 +4,7 @@ Times are milliseconds since 1970. A lease only spares repeats: where clocks jum
 taken over, the same bytes go to the same processor twice, under the same dispatch id.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -107,23 +108,31 @@ def on_amend(known: Known, amendment: Amendment, owner: str, now: int) -> Change
     return Change.REPLACE if mine and not known.pinned else _held(known, now)
 
 
-def on_record(known: Known, ending: Ending, owner: str) -> Change:
+def on_record(known: Known, ending: Ending, owner: str, was_intent: Callable[[str, str], bool]) -> Change:
     """Decide what an ending changes: a confirmed dispatch is a fact, everything else is for the owner to say.
 
+    ``was_intent`` tells whether a payment, by its id, once had the intent of a dispatch id.
+
     Raises:
-        SecondDispatch: something else was dispatched than the intent says.
+        SecondDispatch: something was dispatched that was no intent.
         IllegalTransition: the ending may not follow the state.
     """
     if ending.state is State.DISPATCHED:
         if ending.dispatch_id != known.dispatch_id:
+            if was_intent(known.payment_id, ending.dispatch_id or ""):
+                return Change.STRAY  # its processor has given it back meanwhile
             raise SecondDispatch(
                 f"payment {known.payment_id}: dispatch {ending.dispatch_id} was confirmed,"
                 f" but its intent is {known.dispatch_id}"
             )
         if known.state is State.DISPATCHED:
             return Change.NOTHING
-    elif known.state is not State.CLAIMED or known.owner != owner:
-        return Change.STRAY
+    elif (
+        known.state is not State.CLAIMED
+        or known.owner != owner
+        or (known.redrives, known.attempt) != (ending.redrives, ending.attempt)
+    ):
+        return Change.STRAY  # in other hands meanwhile, or in the same ones by another delivery
     check_transition(known.payment_id, known.state, ending.state)
     return Change.END
 

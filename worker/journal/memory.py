@@ -39,6 +39,12 @@ class Memory:
         """Append an entry with the next number."""
         self.entries.append(Entry(len(self.entries) + 1, *values))
 
+    def was_intent(self, payment_id: str, dispatch_id: str) -> bool:
+        """Return whether a payment once had the intent of this dispatch."""
+        return any(
+            (entry.payment_id, entry.dispatch_id) == (payment_id, dispatch_id) for entry in self.entries
+        )
+
 
 @dataclass(slots=True)
 class MemoryJournal:
@@ -64,7 +70,7 @@ class MemoryJournal:
         """See ``Journal``."""
         at = milliseconds(now)
         known = self._known([ending.payment_id for ending in endings if ending.payment_id is not None])
-        ended, strays = sort_endings(endings, known, self.owner)
+        ended, strays = sort_endings(endings, known, self.owner, self.memory.was_intent)
         for ending in ended:
             payment = self.memory.payments[ending.payment_id or ""]
             self._close(payment, Happening(ending.state.value), at, ending.code)

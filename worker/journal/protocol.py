@@ -155,7 +155,8 @@ class Ending(NamedTuple):
     """What a delivery came to, once the broker has confirmed it: the delivery is about to be acknowledged.
 
     ``claimed`` is False for a dead letter whose delivery holds no claim: an id that is unreadable or in
-    conflict. ``dispatch_id`` is what was dispatched; ``code`` is why it was not.
+    conflict. ``dispatch_id`` is what was dispatched; ``code`` is why it was not. ``attempt`` and ``redrives``
+    are those of the delivery's intent.
     """
 
     state: State
@@ -165,6 +166,7 @@ class Ending(NamedTuple):
     attempt: int = 1
     trace_id: str | None = None
     claimed: bool = True
+    redrives: int = 0
 
 
 class Journal(Protocol):

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter
+from functools import partial
 
-from worker.journal.changes import Changes, Put, sort_endings
+from worker.journal.changes import Changes, sort_endings
 from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
-from worker.journal.sqlite.reading import read_bodies, read_carries, read_known
-from worker.journal.sqlite.writing import Interned, Writer
+from worker.journal.sqlite.reading import read_bodies, read_carries, read_known, was_intent
+from worker.journal.sqlite.writing import Interned, Writer, packed
 from worker.journal.states import State
 from worker.journal.times import milliseconds
 
@@ -27,13 +27,13 @@ class Mine:
 
     rows: dict[str, tuple[int, str | None]] = field(default_factory=dict)
 
-    def add(self, claims: Iterable[tuple[str, str | None]], rows: Iterable[int]) -> None:
-        """Remember claims, each a payment's id and that of its dispatch."""
+    def add(
+        self, payment_ids: Iterable[str], rows: Iterable[int], dispatch_ids: Iterable[str | None]
+    ) -> None:
+        """Remember claims."""
         if len(self.rows) > 100_000:  # sessions that ended have left theirs behind
             self.rows.clear()
-        self.rows.update(
-            (payment_id, (row, sent)) for (payment_id, sent), row in zip(claims, rows, strict=True)
-        )
+        self.rows.update(zip(payment_ids, zip(rows, dispatch_ids, strict=True), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Batch:
     def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""
         at = milliseconds(now)
-        if len({intent.payment_id for intent in intents}) < len(intents):
+        payment_ids = [intent.payment_id for intent in intents]
+        if len(set(payment_ids)) < len(intents):
             return self._claim_in_turn(intents, now)
         if self.careful or any(intent.carrying for intent in intents):
             changes, rows = self._changes(intents, at)
             changes.claim(intents)
             return self._write(changes, rows)
-        puts = [Put(intent, None, ()) for intent in intents]
         try:
-            new = self._writer().insert(puts, at, at + self.lease_milliseconds)
+            new = self._writer().insert(intents, [None] * len(intents), at, at + self.lease_milliseconds)
         except sqlite3.IntegrityError:
             raise Surprised from None
-        self.mine.add(map(_CLAIMED, intents), new)
+        self.mine.add(payment_ids, new, [intent.dispatch_id for intent in intents])
         return [NEW] * len(intents)
 
     def _claim_in_turn(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
@@ -97,7 +97,7 @@ class Batch:
                 others.append(ending)
         if others:
             known, rows = read_known(self.connection, (e.payment_id for e in others if e.payment_id))
-            ended, strays = sort_endings(others, known, self.owner)
+            ended, strays = sort_endings(others, known, self.owner, partial(was_intent, self.connection))
             writer.end(ended, [rows[ending.payment_id or ""] for ending in ended], at)
             writer.stray(strays, at)
         if quick and writer.dispatched(quick, at) < len(quick):
@@ -116,19 +116,19 @@ class Batch:
         writer, now, lease_until = self._writer(), changes.now, changes.lease_until
         writer.carry([(key, changes.carries[key]) for key in changes.carried])
         if changes.inserts:
-            new = writer.insert(changes.inserts, now, lease_until)
-            rows |= zip((put.intent.payment_id for put in changes.inserts), new, strict=True)
+            intents = [put.intent for put in changes.inserts]
+            new = writer.insert(intents, packed(changes.inserts), now, lease_until)
+            rows |= zip((intent.payment_id for intent in intents), new, strict=True)
         replaced, taken = changes.replaces, changes.takeovers
         writer.replace(replaced, [rows[put.intent.payment_id] for put in replaced], now, lease_until)
         writer.take_over(taken, [rows[each.intent.payment_id] for each in taken], now, lease_until)
         writer.repeat(changes.duplicates, [rows[intent.payment_id] for intent in changes.duplicates], now)
-        claims = [_CLAIMED(put.intent) for put in (*changes.inserts, *replaced)]
-        claims += [(known.payment_id, known.dispatch_id) for _, known in changes.resumed]
-        self.mine.add(claims, [rows[payment_id] for payment_id, _ in claims])
+        sent = {put.intent.payment_id: put.intent.dispatch_id for put in (*changes.inserts, *replaced)}
+        sent |= {known.payment_id: known.dispatch_id for _, known in changes.resumed}
+        self.mine.add(sent, [rows[payment_id] for payment_id in sent], sent.values())
         resumed = [known.payment_id for _, known in changes.resumed]
         bodies = read_bodies(self.connection, resumed) if resumed else {}
         return changes.answered(bodies.get)
 
 
-_CLAIMED = attrgetter("payment_id", "dispatch_id")
 _NOT_MINE: tuple[int, str | None] = (0, None)

@@ -26,7 +26,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
     Raises:
         JournalUnavailable: it cannot be opened.
-        JournalMismatch: this SQLite is too old.
+        JournalMismatch: this SQLite is too old, or the file is another program's.
+        JournalCorrupt: the file is damaged, or no database.
     """
     if sqlite3.sqlite_version_info < _OLDEST:
         raise JournalMismatch(
@@ -39,6 +40,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
             cached_statements=64, check_same_thread=False,
         )  # fmt: skip
+        _refuse_foreign(connection, path)
         if not read_only:
             connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode=WAL")
@@ -50,19 +52,16 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         return connection
 
 
-def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of a file's tables, 0 for an empty file.
-
-    Raises:
-        JournalMismatch: the file is no journal.
-    """
-    with speaking_of(path):
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-        tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and tables:
         raise JournalMismatch(f"{path} is a SQLite file of another program; name a new file for the journal")
-    return version
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a file's tables, 0 for an empty file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
@@ -71,7 +70,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
     Raises:
         JournalMismatch: with what to do.
     """
-    version = version_of(connection, path)
+    version = version_of(connection)
     if version < VERSION:
         raise JournalMismatch(
             f"the journal {path} has version {version} of its tables, this program needs {VERSION};"

@@ -13,14 +13,14 @@ def migrate(path: Path) -> tuple[int, int]:
     Two that do so at once do not collide: one waits for the other, and then has nothing to do.
 
     Raises:
-        JournalUnavailable, JournalMismatch, JournalCorrupt: as ``connect`` and ``version_of`` do.
+        JournalUnavailable, JournalMismatch, JournalCorrupt: as ``connect`` does.
     """
     connection = connect(path)
     try:
-        before = version_of(connection, path)
         with speaking_of(path):
             connection.execute("BEGIN IMMEDIATE")
-            for step in range(version_of(connection, path), VERSION):
+            before = version_of(connection)
+            for step in range(before, VERSION):
                 _run(connection, MIGRATIONS[step])
             connection.execute(f"PRAGMA user_version={max(before, VERSION)}")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")

@@ -24,6 +24,10 @@ _BODIES: Final = """
     SELECT p.payment_id, p.batch, p.start, p.length
     FROM json_each(?) AS asked JOIN payments AS p ON p.payment_id = asked.value
 """
+_WAS_INTENT: Final = """
+    SELECT 1 FROM history
+    WHERE payment = (SELECT id FROM payments WHERE payment_id = ?) AND dispatch_id = ? LIMIT 1
+"""
 
 
 def read_known(
@@ -63,3 +67,9 @@ def read_carries(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[st
         (orjson.dumps(list(set(keys))).decode(),),
     )
     return {key: Carry.parse(text) for key, text in found}
+
+
+def was_intent(connection: sqlite3.Connection, payment_id: str, dispatch_id: str) -> bool:
+    """Return whether a payment once had the intent of a dispatch."""
+    found = connection.execute(_WAS_INTENT, (payment_id, dispatch_id)).fetchone()
+    return found is not None

@@ -64,22 +64,24 @@ class Writer:
     interned: Interned
     owner: str
 
-    def insert(self, puts: Sequence[Put], now: int, lease_until: int) -> range:
-        """Add payments; return their rows.
+    def insert(
+        self, intents: Sequence[Intent], charges: Sequence[str | None], now: int, lease_until: int
+    ) -> range:
+        """Add payments, with their charges as ``packed``; return their rows.
 
         Raises:
             sqlite3.IntegrityError: one of them is known.
         """
-        batch, rows = self._rows(puts)
+        batch, rows = self._rows(intents, charges)
         shared = (batch, CLAIMED, self.own_number(), lease_until, now, now, now)
         width, first = len(_PER_ROW), 0
         last = 0
-        while first < len(puts):
-            count = min(MAX_ROWS, 1 << (len(puts) - first).bit_length() - 1)
+        while first < len(intents):
+            count = min(MAX_ROWS, 1 << (len(intents) - first).bit_length() - 1)
             values = rows[first * width : (first + count) * width]
             last = self.connection.execute(_insert(count), (*shared, *values)).lastrowid or 0
             first += count
-        return range(last - len(puts) + 1, last + 1)
+        return range(last - len(intents) + 1, last + 1)
 
     def replace(self, puts: Sequence[Put], rows: Sequence[int], now: int, lease_until: int) -> None:
         """Put intents in the place of others."""
@@ -93,7 +95,7 @@ class Writer:
                     if (put.closes, put.code) == (happening, code)
                 ]
                 self._close(chosen, happening, code, now)
-        batch, values = self._rows(puts)
+        batch, values = self._rows([put.intent for put in puts], packed(puts))
         width = len(_PER_ROW)
         new = [[row, *values[place * width + 2 : (place + 1) * width]] for place, row in enumerate(rows)]
         self.connection.execute(
@@ -174,20 +176,19 @@ class Writer:
             self.interned.owners[self.owner] = number
         return number
 
-    def _rows(self, puts: Sequence[Put]) -> tuple[int, list[Any]]:
+    def _rows(self, intents: Sequence[Intent], charges: Sequence[str | None]) -> tuple[int, list[Any]]:
         """Write the bodies of a batch; return their row, and all payments' own columns in a row."""
         ways, values, bodies = self.interned.ways, list[Any](), list[bytes]()
         start = 0
-        for intent, charged, keys, *_ in puts:
-            way = _way(intent)
+        for intent, charged in zip(intents, charges, strict=True):
+            way, body = _way(intent), intent.body or b""
             number = ways.get(way)
             if number is None:
                 number = ways[way] = self._way_number(way)
             values += _own(intent)
-            body = intent.body or b""
-            bodies.append(body)
             length = len(body)
-            values += (number, start, length, None if charged is None else pack(charged, keys))
+            values += (number, start, length, charged)
+            bodies.append(body)
             start += length
         batch = self.connection.execute(
             "INSERT INTO bodies (bytes) VALUES (?)", (b"".join(bodies),)
@@ -202,6 +203,11 @@ class Writer:
     def _close(self, rows: Sequence[int], happening: Happening, code: str | None, now: int) -> None:
         text = orjson.dumps(rows).decode()
         self.connection.execute(_CLOSE, (HAPPENINGS.index(happening), code, now, text))
+
+
+def packed(puts: Sequence[Put]) -> list[str | None]:
+    """Return what carry made of the amounts of payments, as it is kept."""
+    return [None if put.charged is None else pack(put.charged, put.keys) for put in puts]
 
 
 def pack(charged: Charged, keys: Sequence[str]) -> str:
