@@ -10,18 +10,11 @@ from yarl import URL
 from tests.support.bench import Bench
 from tests.support.load import channel_to
 from worker.local_broker import LocalBroker
-from worker.rules_file import load_rules
-from worker.session import prepare_topology
-
-
-async def mend(bench: Bench) -> None:
-    """Declare what is missing, as `payment-worker topology declare` does."""
-    await prepare_topology(bench.settings, load_rules(bench.settings.rules))
 
 
 async def test_an_incoming_queue_that_goes_comes_back(bench: Bench) -> None:
-    """A worker whose queue is deleted declares it again, and goes on."""
-    worker = bench.start()
+    """A worker that declares the topology makes a queue again that was deleted, and goes on."""
+    worker = bench.start(topology="declare")
     await bench.publish(30)
     await bench.arrives(30)
     async with channel_to(bench.url) as channel:
@@ -34,7 +27,7 @@ async def test_an_incoming_queue_that_goes_comes_back(bench: Bench) -> None:
 
 async def test_an_incoming_queue_deleted_under_load_takes_only_itself(bench: Bench) -> None:
     """What was in it is gone with it; nothing else is lost, sent elsewhere or sent differently."""
-    worker = bench.start()
+    worker = bench.start(topology="declare")
     async with bench.load.streaming(per_second=300), channel_to(bench.url) as channel:
         await bench.arrives(50)
         await channel.queue_delete(bench.names.incoming)
@@ -55,7 +48,7 @@ async def test_an_inbox_that_goes_sends_its_payments_elsewhere_or_later(bench: B
         await channel.queue_delete(inbox)
         await bench.publish(30, "card", "wallet")
         await bench.waits_in(bench.names.delay(0.2))
-    await mend(bench)
+    await bench.declare()
     await bench.drained(repeats=False)
     assert {name for found in bench.ledger.dispatched.values() for name, _ in found} == {
         "alpha",
@@ -66,18 +59,18 @@ async def test_an_inbox_that_goes_sends_its_payments_elsewhere_or_later(bench: B
 
 async def test_a_processors_exchange_that_goes_is_declared_again(bench: Bench) -> None:
     """Deleted under load, a missing exchange ends the session at worst, and nothing is lost."""
-    bench.start()
+    bench.start(topology="declare")
     async with bench.load.streaming(per_second=300), channel_to(bench.url) as channel:
         for _ in range(3):
             await bench.arrives(len(bench.load.sent))
             await channel.exchange_delete(f"{bench.settings.prefix}.proc.alpha")
-    await mend(bench)
+    await bench.declare()
     await bench.drained()
 
 
 async def test_a_queue_of_another_kind_is_refused_by_name(bench: Bench) -> None:
     """A queue that was replaced by one with other arguments stops the worker, which says what differs."""
-    worker = bench.start()
+    worker = bench.start(topology="declare")
     await worker.in_session()
     async with channel_to(bench.url) as channel:
         await channel.queue_delete(bench.names.incoming)
@@ -85,7 +78,7 @@ async def test_a_queue_of_another_kind_is_refused_by_name(bench: Bench) -> None:
         assert await worker.ended() == 2
         assert f"the queue {bench.names.incoming} exists but differs" in worker.log
         await channel.queue_delete(bench.names.incoming)
-    await mend(bench)
+    await bench.declare()
     await bench.publish(30)
     await bench.drained(repeats=False)
 

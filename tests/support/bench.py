@@ -1,6 +1,8 @@
 """A test bench for faults: a topology, a producer, worker processes, and a ledger that must balance."""
 
+import asyncio
 import contextlib
+import json
 import random
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +11,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Final
 
-from aiormq.exceptions import ChannelNotFoundEntity
+from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
 from pydantic import SecretStr
 from yarl import URL
 
@@ -20,6 +22,7 @@ from tests.support.proxy import Proxy
 from tests.support.stage import eventually
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.topology import Names
+from worker.local_broker import LocalBroker
 from worker.rules_file import load_rules
 from worker.session import prepare_topology, topology_of
 from worker.settings import Settings
@@ -51,6 +54,10 @@ class Bench:
     def rules(self) -> Path:
         """The rule file of every worker of this bench."""
         return self.settings.rules[0]
+
+    def exchange_of(self, processor: str) -> str:
+        """The exchange where a processor's dispatches go."""
+        return f"{self.settings.prefix}.proc.{processor}"
 
     @property
     def alive(self) -> list[WorkerProcess]:
@@ -98,10 +105,59 @@ class Bench:
 
         await eventually(there, f"{count} payments waiting in {queue}")
 
-    async def collect(self) -> None:
-        """Enter what has arrived into the ledger."""
+    async def collect(self, *, dead: bool = True) -> None:
+        """Enter what has arrived into the ledger, with or without the dead letters."""
         async with channel_to(self.url) as channel:
-            await self.ledger.collect(channel)
+            await self.ledger.collect(channel, dead=dead)
+
+    async def declare(self) -> None:
+        """Declare what is missing, as `payment-worker topology declare` does; workers only verify."""
+        settings = self.settings.model_copy(update={"topology": "declare"})
+        await prepare_topology(settings, load_rules(settings.rules))
+
+    async def unbind(self, processor: str) -> None:
+        """Take a processor's inbox from its exchange: dispatches for it are returned."""
+        async with channel_to(self.url) as channel:
+            await channel.queue_unbind(self.ledger.inbox_of(processor), self.exchange_of(processor), "#")
+
+    async def bind(self, processor: str) -> None:
+        """Give a processor's inbox back to its exchange."""
+        async with channel_to(self.url) as channel:
+            await channel.queue_bind(self.ledger.inbox_of(processor), self.exchange_of(processor), "#")
+
+    async def jam(self, processor: str) -> None:
+        """Put a queue that is full in the place of a processor's inbox: dispatches for it are refused."""
+        jam = f"{self.settings.prefix}.jam"
+        arguments: Any = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": 1}
+        await self.unbind(processor)
+        async with channel_to(self.url) as channel:
+            await channel.queue_declare(jam, durable=True, arguments=arguments)
+            with contextlib.suppress(DeliveryError):
+                for _ in range(100):
+                    await channel.basic_publish(b"full", routing_key=jam, mandatory=True)
+            await channel.queue_bind(jam, self.exchange_of(processor), "#")
+
+    async def unjam(self, processor: str) -> None:
+        """Remove that queue, and give the processor its inbox back."""
+        async with channel_to(self.url) as channel:
+            await channel.queue_delete(f"{self.settings.prefix}.jam")
+        await self.bind(processor)
+
+    @asynccontextmanager
+    async def full(self, broker: LocalBroker, pattern: str, length: int = 1) -> AsyncIterator[None]:
+        """Let queues whose names match take ``length`` messages and then refuse, for the block.
+
+        The limit is raised at the end, not removed: a quorum queue without a limit never tells those whom it
+        has refused that it would take their messages now (RabbitMQ 3.10).
+        """
+        name = self.settings.prefix
+        queues = f"^{name}\\.({pattern})$"
+        ctl = broker.rabbitmqctl
+        await asyncio.to_thread(ctl, "set_policy", name, queues, json.dumps({"max-length": length}))
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(ctl, "set_policy", name, queues, json.dumps({"max-length": NEVER}))
 
     async def safe(self) -> None:
         """While no worker runs, every payment that was not found yet waits in the broker."""
@@ -165,8 +221,8 @@ class Bench:
         """Leave nothing on the broker."""
         topology = topology_of(self.settings, load_rules(self.settings.rules))
         async with channel_to(self.url) as channel:
-            for queue in topology.queues:
-                await channel.queue_delete(queue.name)
+            for queue in (*(queue.name for queue in topology.queues), f"{self.settings.prefix}.jam"):
+                await channel.queue_delete(queue)
             for exchange in topology.exchanges:
                 await channel.exchange_delete(exchange.name)
 
@@ -187,8 +243,9 @@ async def open_bench(
         **{
             "amqp_url": url,
             "prefix": prefix,
+            "topology": "verify",
             "rules": (write_fault_rules(folder / "rules.yaml", prefix, rules),),
-            "delay_steps": (0.2, 0.5, 1.0, 2.0),
+            "delay_steps": (0.2, 0.5, 1.0, 2.0, 4.0),
             "retry_in_process": 0.1,
             "heartbeat": 5,
             "max_batch": 20,
@@ -198,8 +255,8 @@ async def open_bench(
             **settings,
         }
     )
-    await prepare_topology(made, load_rules(made.rules))
     bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
+    await bench.declare()
     try:
         yield bench
     finally:

@@ -30,13 +30,14 @@ class Ledger:
         """The queue of a processor's connector."""
         return f"{self.prefix}.proc.{processor}.inbox"
 
-    async def collect(self, channel: AbstractChannel) -> None:
+    async def collect(self, channel: AbstractChannel, *, dead: bool = True) -> None:
         """Enter everything that has arrived since; what a broker loses here was taken, and is lost."""
         for processor in PROCESSORS:
             async for message in _take_all(channel, self.inbox_of(processor)):
                 self.dispatched[json.loads(message.body)["payment_id"]].append((processor, message))
-        async for message in _take_all(channel, f"{self.prefix}.dead"):
-            self.dead[message.body].append(message)
+        if dead:
+            async for message in _take_all(channel, f"{self.prefix}.dead"):
+                self.dead[message.body].append(message)
 
     def has(self, sent: Sent) -> bool:
         """Whether a payment has been found anywhere."""
