@@ -18,11 +18,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from worker.errors import InvalidSettings
+from worker.journal.address import parse_address
 from worker.retry_settings import EXAMPLE, CodePolicies, Seconds, check_delays
 
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
 _OPTIONS = {
     "amqp_url": "--amqp-url",
+    "journal": "--journal",
     "rules": "--rules",
     "overlays": "--overlay",
     "prefix": "--prefix",
@@ -102,6 +104,16 @@ class Settings(BaseSettings):
     delivery_limit: int = Field(
         default=20, ge=1, description="deliveries that crash their worker, before `crashed`"
     )
+    journal: SecretStr = Field(
+        default=SecretStr("sqlite:///journal.db"),
+        description="what remembers payments: sqlite:///file, postgresql://..., memory: or none",
+    )
+    journal_lease: Seconds = Field(
+        default=60.0, ge=1, description="how long a worker's claim on a payment is respected, at most"
+    )
+    journal_fingerprint_key: SecretStr | None = Field(
+        default=None, description="key of the payments' fingerprints; without it, the journal's own"
+    )
     plugins: Annotated[tuple[PluginName, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="names of the plugins that rules may use; nothing else is imported"
     )
@@ -119,6 +131,12 @@ class Settings(BaseSettings):
             raise ValueError("not a URL") from error
         if url.scheme not in ("amqp", "amqps") or not url.host:
             raise ValueError("expected amqp://user:password@host:port/vhost or amqps://...")
+        return value
+
+    @field_validator("journal")
+    @classmethod
+    def _is_journal_url(cls, value: SecretStr) -> SecretStr:
+        parse_address(value.get_secret_value())
         return value
 
     @model_validator(mode="after")

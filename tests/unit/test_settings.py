@@ -33,6 +33,8 @@ def test_variables_and_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DELAY_STEPS", "5s,1s", "delays rise"),
         ("DELAY_STEPS", "soon", "'soon' is not a duration"),
         ("AMQP_URL", "http://localhost", "expected amqp://"),
+        ("JOURNAL", "sqlight:///x", "does not begin with 'sqlight'; did you mean sqlite?"),
+        ("JOURNAL", "sqlite://x", "sqlite:///payments.db"),
         ("TOPOLOGY", "guess", "'declare' or 'verify'"),
         ("CONSUMER_TIMEOUT", "32s", r"2 s of tries.*30 s of confirm_timeout.*consumer_timeout, 32 s"),
         ("RETRY_POLICIES", '{"unroutable": {"in_process": "30m"}}', r"1800 s of tries in process"),

@@ -1,5 +1,6 @@
 """A journal in this process's memory: for tests, and for looking at what a journal does."""
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,6 +35,7 @@ class Memory:
     payments: dict[str, Payment] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     carries: dict[str, Carry] = field(default_factory=dict)
+    fingerprint_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def enter(self, *values: Any) -> None:
         """Append an entry with the next number."""
@@ -53,6 +55,11 @@ class MemoryJournal:
     owner: str
     lease_seconds: float = 60.0
     memory: Memory = field(default_factory=Memory)
+
+    @property
+    def fingerprint_key(self) -> bytes:
+        """See ``Journal``."""
+        return self.memory.fingerprint_key
 
     async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""

@@ -172,6 +172,10 @@ class Ending(NamedTuple):
 class Journal(Protocol):
     """The memory of payments, for many batches at once; several processes may share what is behind it."""
 
+    @property
+    def fingerprint_key(self) -> bytes:
+        """The key that was made with the journal, for fingerprints where the settings name none."""
+
     async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
         """Put intents on disk, and answer for each, in the same order, what is to be done.
 

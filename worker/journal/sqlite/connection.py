@@ -35,28 +35,31 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             f" {'.'.join(map(str, _OLDEST))} or newer, which comes with the Python that uses it"
         )
     with speaking_of(path):
-        mode = "ro" if read_only else "rwc"
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
-            cached_statements=64, check_same_thread=False,
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", uri=True,
+            timeout=BUSY_SECONDS, isolation_level=None, cached_statements=64, check_same_thread=False,
         )  # fmt: skip
-        _refuse_foreign(connection, path)
-        if not read_only:
-            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_BYTES // _PAGE_BYTES}")
-            connection.execute(f"PRAGMA journal_size_limit={4 * _CHECKPOINT_BYTES}")
-        connection.execute("PRAGMA cache_size=-32768")
-        connection.execute("PRAGMA temp_store=MEMORY")
+        try:
+            _prepare(connection, path, read_only=read_only)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
-def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and tables:
         raise JournalMismatch(f"{path} is a SQLite file of another program; name a new file for the journal")
+    if not read_only:
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_BYTES // _PAGE_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit={4 * _CHECKPOINT_BYTES}")
+    connection.execute("PRAGMA cache_size=-32768")
+    connection.execute("PRAGMA temp_store=MEMORY")
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -15,6 +15,7 @@ from worker.errors import JournalUnavailable, WorkerError
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
 from worker.journal.sqlite.batch import Batch, Mine, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.reading import read_fingerprint_key
 from worker.journal.sqlite.writing import Interned
 
 MAX_REQUESTS: Final = 16
@@ -45,7 +46,8 @@ class SqliteJournal:
 
     path: Path
     owner: str
-    lease_seconds: float = 60.0
+    lease_seconds: float
+    fingerprint_key: bytes
     _requests: "SimpleQueue[_Request | None]" = field(default_factory=SimpleQueue)
     _thread: threading.Thread | None = None
     _closed: bool = False
@@ -61,9 +63,14 @@ class SqliteJournal:
         Raises:
             JournalUnavailable, JournalMismatch, JournalCorrupt: it cannot be used.
         """
-        journal = cls(path, owner, lease_seconds)
-        journal._connection = connect(path)
-        check_version(journal._connection, path)
+        connection = connect(path)
+        try:
+            check_version(connection, path)
+            key = read_fingerprint_key(connection)
+        except BaseException:
+            connection.close()
+            raise
+        journal = cls(path, owner, lease_seconds, key, _connection=connection)
         journal._thread = threading.Thread(target=journal._work, name="journal", daemon=True)
         journal._thread.start()
         return journal

@@ -30,6 +30,11 @@ _WAS_INTENT: Final = """
 """
 
 
+def read_fingerprint_key(connection: sqlite3.Connection) -> bytes:
+    """Return the key that was made with the file."""
+    return bytes(connection.execute("SELECT value FROM secrets WHERE name = 'fingerprint_key'").fetchone()[0])
+
+
 def read_known(
     connection: sqlite3.Connection, payment_ids: Iterable[str]
 ) -> tuple[dict[str, Known], dict[str, int]]:

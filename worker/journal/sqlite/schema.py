@@ -37,6 +37,11 @@ HAPPENINGS: Final[tuple[Happening, ...]] = (
 
 MIGRATIONS: Final[Sequence[str]] = (
     """
+    CREATE TABLE secrets (
+        name TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO secrets (name, value) VALUES ('fingerprint_key', randomblob(32));
     CREATE TABLE owners (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE
