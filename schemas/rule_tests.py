@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from schemas.payment import Payment
+from schemas.payment import Payment, Rfc3339
 from schemas.rules import Strict
 
 
@@ -45,7 +45,7 @@ class RuleTest(Strict):
             json_schema_extra=_as_tests_write_it,
         ),
     ]
-    now: str | None = Field(default=None, description="time of routing, RFC 3339")
+    now: Rfc3339 | None = Field(default=None, description="time of routing, RFC 3339")
     expect: Expectation
 
 
@@ -57,5 +57,5 @@ class RuleTests(Strict):
         default=None, description="rule files relative to this one; the file of the same name if absent"
     )
     overlays: list[str] = Field(default_factory=list)
-    now: str = "2026-01-07T12:00:00Z"
+    now: Rfc3339 = "2026-01-07T12:00:00Z"
     tests: Annotated[list[RuleTest], Field(min_length=1)]

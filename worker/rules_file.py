@@ -13,15 +13,18 @@ from worker.routing import Catalogue, NoPlugins, RuleTable, check_and_compile, c
 from worker.routing.assertions import check_tests
 from worker.routing.merge import merge, overlay, with_last_values
 from worker.routing.problems import Problem
-from worker.routing.shape import read_document, read_problems
+from worker.routing.shape import Kept, read_document, read_problems
 from worker.routing.source import (
+    REFUSED,
     Diagnostic,
+    Leaf,
     Table,
+    find,
     locate,
     plain,
     repeats,
 )
-from worker.rules_reading import Reading
+from worker.rules_reading import TEST_SUFFIX, Reading
 
 NO_PLUGINS = NoPlugins()
 
@@ -108,6 +111,9 @@ def load_tests(path: Path) -> RuleTests:
     tree = reading.read_file(path)
     if tree is None:
         raise invalid(reading.problems)
+    if "tests" not in tree.entries and {"processors", "default"} & tree.entries.keys():
+        message = f"this is a rule file; its tests stand beside it in {path.stem}{TEST_SUFFIX}"
+        raise invalid([Diagnostic(tree.mark, message)])
     tests = _read_tests(tree, reading)
     if repeats(tree):
         _read_tests(with_last_values(tree), reading)
@@ -141,8 +147,16 @@ def _compile(
     if document is not None:
         table, problems = check_and_compile(document, reading.version, broken=broken, catalogue=catalogue)
         found += [_renumbered(problem, kept) for problem in problems]
-    reading.problems += [Diagnostic(locate(root, one), one.message, one.code) for one in found]
+    reading.problems += [
+        Diagnostic(locate(root, one), one.message, one.code) for one in found if not _known(root, one)
+    ]
     return root, table
+
+
+def _known(root: Table, problem: Problem) -> bool:
+    """Whether the value was complained about when it was read."""
+    node = find(root, problem.path)
+    return isinstance(node, Leaf) and node.value is REFUSED
 
 
 def _read_tests(tree: Table, reading: Reading) -> RuleTests | None:
@@ -156,10 +170,10 @@ def _read_tests(tree: Table, reading: Reading) -> RuleTests | None:
     return tests
 
 
-def _renumbered(problem: Problem, kept: Sequence[int]) -> Problem:
-    """Rules that are too broken to compile were left out, so that positions after them moved up."""
+def _renumbered(problem: Problem, kept: Kept) -> Problem:
+    """Rules and steps too broken to compile were left out, so that positions after them moved up."""
     match problem.path:
-        case ("rules", int(i), *rest):
-            return replace(problem, path=("rules", kept[i], *rest))
+        case (str(section), int(i), *rest) if section in kept:
+            return replace(problem, path=(section, kept[section][i], *rest))
         case _:
             return problem

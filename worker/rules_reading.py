@@ -7,6 +7,7 @@ from worker.routing.source import Diagnostic, Leaf, Listing, Mark, Node, SourceF
 from worker.rules_yaml import parse_yaml
 
 MAX_BYTES = 16 * 1024 * 1024
+NAME_ANOTHER = "name a file or folder that is there, or set PAYMENT_WORKER_RULES"
 TEST_SUFFIX = ".test.yaml"
 """Rules tests stand beside the rules and are none."""
 
@@ -73,7 +74,7 @@ class Reading:
         try:
             content = path.read_bytes()
         except OSError as error:
-            self._complain(path, f"cannot be read: {error.strerror}")
+            self._complain(path, f"cannot be read: {error.strerror}; {NAME_ANOTHER}")
             return None
         self.digests[path.resolve()] = sha256(content).digest()
         text = self._decode(content, path)
@@ -86,6 +87,9 @@ class Reading:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            line = content[: error.start].count(b"\n") + 1
-            self._complain(path, f"line {line} is not UTF-8: {error.reason} {content[error.start]:#04x}")
+            before = content[: error.start].decode("utf-8-sig")
+            source = SourceFile(str(path), tuple(content.decode(errors="replace").splitlines()))
+            mark = Mark(source, before.count("\n"), len(before) - before.rfind("\n") - 1)
+            message = f"not UTF-8: {error.reason} {content[error.start]:#04x}; save the file as UTF-8"
+            self.problems.append(Diagnostic(mark, message))
             return None

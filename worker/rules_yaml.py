@@ -12,12 +12,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
+from ruamel.yaml.reader import ReaderError
 
 from worker.routing.scalars import read_scalar
-from worker.routing.source import Diagnostic, Entry, Leaf, Listing, Mark, Node, SourceFile, Table
+from worker.routing.source import REFUSED, Diagnostic, Entry, Leaf, Listing, Mark, Node, SourceFile, Table
 
 MAX_DEPTH = 32
 TAG = re.compile(r"![^\s,\[\]{}]*")
+MERGE = "tag:yaml.org,2002:merge"
+INSTEAD = "use groups, fees or route_defaults"
+NO_MERGING = f"rule files have no merge keys (<<); {INSTEAD}"
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that rules may have"
 
 
@@ -28,6 +32,10 @@ def parse_yaml(text: str, name: str, problems: list[Diagnostic]) -> Table | None
         reader = YAML(typ="safe", pure=True)
         reader.composer.warn_double_anchors = False  # each anchor is refused below
         composed = reader.compose(StringIO(text))
+    except ReaderError as error:
+        message = f"not YAML: the character #x{error.character:04x} may stand in no YAML file; take it out"
+        problems.append(Diagnostic(_mark_at(error.position, text, source), message))
+        return None
     except YAMLError as error:
         problems.append(Diagnostic(_error_mark(error, source), f"not YAML: {_error_text(error)}"))
         return None
@@ -40,6 +48,11 @@ def parse_yaml(text: str, name: str, problems: list[Diagnostic]) -> Table | None
     message = "a rule file is a mapping that begins with `version: 1`"
     problems.append(Diagnostic(tree.mark if tree else Mark(source, 0, 0), message))
     return None
+
+
+def _mark_at(position: int, text: str, source: SourceFile) -> Mark:
+    before = text[:position]
+    return Mark(source, before.count("\n"), position - before.rfind("\n") - 1)
 
 
 def _error_mark(error: YAMLError, source: SourceFile) -> Mark:
@@ -72,21 +85,22 @@ class _Tree:
     def node(self, node: YamlNode, depth: int = 0) -> Node:
         mark = self.mark(node)
         if node.anchor is not None:
-            self.complain(mark, "rule files have no anchors and aliases; use groups, fees or route_defaults")
+            self.complain(mark, f"rule files have no anchors and aliases; {INSTEAD}")
             if id(node) in self.seen:
-                return Leaf("an alias", mark)
+                return Leaf(REFUSED, mark)
             self.seen.add(id(node))
         if depth > MAX_DEPTH:
             self.complain(mark, TOO_DEEP)
-            return Leaf(None, mark)
+            return Leaf(REFUSED, mark)
         tagged = self._refuse_tag(node, mark)
         if isinstance(node, MappingNode):
             entries, repeated = self._entries(node, depth)
             return Table(entries, mark, repeated)
         if isinstance(node, SequenceNode):
             return Listing(tuple(self.node(item, depth + 1) for item in node.value), mark)
-        value = self._scalar(node, mark, tagged=tagged) if isinstance(node, ScalarNode) else None
-        return Leaf(value, mark)
+        if tagged or not isinstance(node, ScalarNode):
+            return Leaf(REFUSED, mark)
+        return Leaf(self._scalar(node, mark), mark)
 
     def _refuse_tag(self, node: YamlNode, mark: Mark) -> bool:
         """Report a tag. Composed nodes forget whether theirs was written, so the text is looked at."""
@@ -109,8 +123,11 @@ class _Tree:
         repeated: list[tuple[str, Entry]] = []
         for key_node, value_node in node.value:
             mark = self.mark(key_node)
-            tagged = self._refuse_tag(key_node, mark)
-            key = self._scalar(key_node, mark, tagged=tagged) if isinstance(key_node, ScalarNode) else None
+            if key_node.tag == MERGE:
+                self.complain(mark, NO_MERGING)
+                continue
+            self._refuse_tag(key_node, mark)
+            key = self._scalar(key_node, mark) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, str):
                 quoted = (
                     f"; write it in quotes: '{key_node.value}'" if isinstance(key_node, ScalarNode) else ""
@@ -121,17 +138,18 @@ class _Tree:
                 first = entries[key].key.line + 1
                 self.complain(mark, f"{key!r} stands twice in this mapping, first in line {first}")
             value = self.node(value_node, depth + 1)
-            if isinstance(value, Leaf) and value.value is None and value_node.anchor is None:
+            if isinstance(value, Leaf) and value.value is None:
                 self.complain(mark, f"there is no value after {key!r}")
-            elif key in entries:
+                value = Leaf(REFUSED, value.mark)
+            if key in entries:
                 repeated.append((key, Entry(mark, value)))
             else:
                 entries[key] = Entry(mark, value)
         return entries, tuple(repeated)
 
-    def _scalar(self, node: ScalarNode, mark: Mark, *, tagged: bool) -> object:
+    def _scalar(self, node: ScalarNode, mark: Mark) -> object:
         quoted = node.style in ("'", '"', "|", ">")
         value, complaint = read_scalar(str(node.value), str(node.tag), quoted=quoted)
-        if complaint is not None and not tagged:
+        if complaint is not None:
             self.complain(mark, complaint)
         return value

@@ -78,6 +78,75 @@ def test_the_workers_own_rules_are_the_default(folder):
     assert "The rules are sound" not in run("check", folder=folder).stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"payment_id": "a", "payment_id": "b"}', "duplicate_key"),
+        (json.dumps(PAYMENT).replace('"12.34"', "12.34"), "amount_not_text"),
+        (json.dumps(PAYMENT).replace('"pay-1"', '"pay 1"'), "invalid_identifier"),
+        ("[]", "malformed_message"),
+    ],
+)
+def test_payments_are_read_as_the_worker_reads_them(folder, text, code):
+    """What it would dead-letter is not explained as if it were sent, and is no part of a simulation."""
+    explained = run("explain", "-", "--rules", "r.yaml", *NOW, folder=folder, stdin=text)
+    assert explained.stderr.startswith(f"stdin is not a payment: {code}: ")
+    simulated = run("simulate", "-", "--rules", "r.yaml", *NOW, folder=folder, stdin=text + "\n")
+    assert "1 line of stdin could not be read as payments" in simulated.stderr
+    assert f"  line 1: {code}: " in simulated.stderr
+
+
+@pytest.mark.parametrize("now", ["2026", "2026-01-07T12:00", "noon"])
+def test_a_time_that_is_none(folder, now):
+    """A moment without an offset would depend on the machine."""
+    done = run("explain", "p.json", "--rules", "r.yaml", "--now", now, folder=folder)
+    assert done.returncode == 2
+    assert f"'{now}' is no date and time with an offset, such as 2026-01-31T09:00Z" in done.stderr
+
+
+def test_a_processor_that_converts(folder):
+    """Without rates of its own the worker names the settlement currency, and explain says so."""
+    rules = (folder / "r.yaml").read_text().replace("{to: p", "{settlement_currency: USD, to: p")
+    (folder / "r.yaml").write_text(rules)
+    arguments = ("explain", "p.json", "--rules", "r.yaml", *NOW)
+    assert "Settles in USD: the processor converts." in run(*arguments, folder=folder).stdout
+    found = json.loads(run(*arguments, "--json", folder=folder).stdout)
+    assert found["settlement"] == {"currency": "USD"}
+
+
+def test_a_graph_for_a_file_is_of_the_files_kind(folder):
+    """``-o rules.svg`` is an image without another word; elsewhere it is text for Mermaid."""
+    assert run("graph", "r.yaml", "-o", "rules.svg", folder=folder).returncode == 0
+    assert run("graph", "r.yaml", "-o", "rules.txt", folder=folder).returncode == 0
+    assert (folder / "rules.svg").read_text().startswith("<svg")
+    assert (folder / "rules.txt").read_text().startswith("flowchart")
+
+
+GOOD_TEST = 'version: 1\ntests: [{name: a, payment: {amount: "1 USD"}, expect: {rule: default}}]\n'
+
+
+def test_rules_tests_are_found(folder):
+    """By the rule file that they stand beside, or beside the worker's own rules."""
+    (folder / "r.test.yaml").write_text(GOOD_TEST)
+    assert "1 passed, 0 failed, in 1 file" in run("test", "r.yaml", folder=folder).stdout
+    own = run("test", folder=folder, PAYMENT_WORKER_RULES="r.yaml")
+    assert "1 passed, 0 failed, in 1 file" in own.stdout
+
+
+def test_a_broken_test_file_hides_no_other(folder):
+    """Each is reported, the sound ones run, and the exit code is 1."""
+    (folder / "r.test.yaml").write_text(GOOD_TEST)
+    (folder / "s.test.yaml").write_text("version: 1\ntests: [{nam: a}]\n")
+    (folder / "t.test.yaml").write_text(GOOD_TEST.replace("tests:", "now: '2026-01-07T12:00:00'\ntests:"))
+    (folder / "u.yaml").write_text(RULES)
+    done = run("test", "r.test.yaml", "s.test.yaml", "t.test.yaml", "u.yaml", folder=folder)
+    assert done.returncode == 1
+    assert "1 passed, 0 failed, in 4 files; 3 files could not be run" in done.stdout
+    assert "s.test.yaml:2:10: unknown field 'nam'; did you mean name?" in done.stderr
+    assert "t.test.yaml:2:6: '2026-01-07T12:00:00' is not a date and time with an offset" in done.stderr
+    assert "u.yaml:1:1: this is a rule file; its tests stand beside it in u.test.yaml" in done.stderr
+
+
 def test_diff_takes_an_overlay(folder):
     """An overlay is laid over both sides, so that equal files stay equal."""
     (folder / "new.yaml").write_text(RULES.replace("to: p", "to: q"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.rules_options import EXIT_WRONG, counted, fail, loaded, planned
+from worker.commands.rules_options import EXIT_WRONG, counted, fail, loaded, own_rules, planned
 
 if TYPE_CHECKING:
     from schemas.rule_tests import RuleTests
@@ -15,27 +15,32 @@ if TYPE_CHECKING:
 SUFFIX = ".test.yaml"
 
 
-def test(
+def run_tests(
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="FILE...", help=f"Test files, or folders searched for *{SUFFIX}, subfolders too."
+            metavar="FILE...",
+            help=f"Test files, or folders searched for *{SUFFIX}, subfolders too. Default: beside the "
+            "worker's own rules.",
         ),
-    ],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures and the count.")] = False,  # noqa: PT028 - a command, not a test
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures and the count.")] = False,
 ) -> None:
     """Run rules tests: payments with what the rules should do to them. Exit code 1 when one fails."""
     from worker.plugins.calls import CallerNow
 
-    found = [
-        file for path in files for file in (sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path])
-    ]
+    paths = files or own_rules([])[0]
+    found = [file for path in paths for file in _tests_of(path)]
     if not found:
-        raise fail(f"there are no *{SUFFIX} files in {', '.join(map(str, files))}")
-    passed = failed = 0
+        raise fail(f"there are no *{SUFFIX} files in {', '.join(map(str, paths))}")
+    passed = failed = unread = 0
     for file in found:
-        with CallerNow() as caller:
-            results = _run(file, caller.ask)
+        try:
+            with CallerNow() as caller:
+                results = _run(file, caller.ask)
+        except typer.Exit:  # what is wrong is said already; the other files are worth a look
+            unread += 1
+            continue
         for name, problems in results:
             if problems:
                 failed += 1
@@ -45,9 +50,18 @@ def test(
                 passed += 1
                 if not quiet:
                     sys.stdout.write(f"passed {file}: {name}\n")
-    sys.stdout.write(f"{passed} passed, {failed} failed, in {counted(len(found), 'file')}\n")
-    if failed:
+    more = f"; {counted(unread, 'file')} could not be run" if unread else ""
+    sys.stdout.write(f"{passed} passed, {failed} failed, in {counted(len(found), 'file')}{more}\n")
+    if failed or unread:
         raise typer.Exit(EXIT_WRONG)
+
+
+def _tests_of(path: Path) -> list[Path]:
+    """Return the test files that a path stands for: a folder's, a rule file's own, or itself."""
+    if path.is_dir():
+        return sorted(path.rglob(f"*{SUFFIX}"))
+    beside = path.with_name(path.name.removesuffix(".yaml") + SUFFIX)
+    return [path if path.name.endswith(SUFFIX) or not beside.is_file() else beside]
 
 
 def _run(file: Path, ask: "Ask") -> list[tuple[str, list[str]]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from worker.rules_file import LoadedRules
 
 STDIN = "-"
+MAX_PAYMENT_BYTES = 1024 * 1024
+"""What the setting ``max_message_bytes`` is unless it is set."""
 EXIT_WRONG = 1
 EXIT_CHANGED = 3
 
@@ -42,10 +44,24 @@ Overlays = Annotated[
     list[Path] | None,
     typer.Option("--overlay", metavar="FILE", help="A file laid over the others; repeatable."),
 ]
+
+
+def read_moment(text: str) -> datetime:
+    """Return a moment that was written with its offset from UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} is no date and time with an offset, such as 2026-01-31T09:00Z")
+    return moment
+
+
 Now = Annotated[
     datetime | None,
     typer.Option(
-        formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"],
+        parser=read_moment,
+        metavar="TIME",
         help="Time of routing, such as 2026-01-31T09:00Z, for rules with time windows. Default: now.",
     ),
 ]
@@ -140,13 +156,13 @@ def loaded(
     files, tops = list(paths or ()), list(overlays or ())
     try:
         if not files:
-            files, tops = _own_rules(tops)
+            files, tops = own_rules(tops)
         return load(files, tops, AllowedPlugins())
     except ConfigurationError as error:
         raise fail(error, as_json=as_json) from None
 
 
-def _own_rules(overlays: list[Path]) -> tuple[list[Path], list[Path]]:
+def own_rules(overlays: list[Path]) -> tuple[list[Path], list[Path]]:
     """Return the rule files and overlays that a worker with this environment uses, and say which."""
     from worker.settings import load_settings
 
@@ -177,6 +193,18 @@ def planned(table: "RuleTable", payment: "Payment", now: datetime, answers: "Ans
     return Planner(table).plan(Decoded(payment, b""), now, answers)
 
 
+def source_name(path: Path) -> str:
+    """Return where a command reads from, in words."""
+    return "stdin" if str(path) == STDIN else str(path)
+
+
+def read_payment(text: bytes) -> "Payment":
+    """Return a payment as the worker reads it; raises ``PermanentError`` for what it would dead-letter."""
+    from worker.codec import decode
+
+    return decode(text, "application/json", None, MAX_PAYMENT_BYTES).payment
+
+
 class PaymentLines:
     """Payments of an NDJSON file, one at a time; lines that are none are counted and the first are kept."""
 
@@ -187,11 +215,8 @@ class PaymentLines:
         self.bytes_read = 0
 
     def __iter__(self) -> Iterator["Payment"]:
-        from pydantic import ValidationError
+        from worker.errors import PermanentError
 
-        from schemas.payment import Payment
-
-        read = Payment.__pydantic_validator__.validate_json
         stdin = str(self.path) == STDIN
         with nullcontext(sys.stdin.buffer) if stdin else self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -199,20 +224,13 @@ class PaymentLines:
                 if line.isspace():
                     continue
                 try:
-                    payment: Payment = read(line)
-                except ValidationError as error:
-                    self._unreadable(number, error)
+                    payment = read_payment(line)
+                except PermanentError as error:
+                    self.unreadable += 1
+                    if len(self.first_errors) < 3:
+                        self.first_errors.append(f"line {number}: {error.code}: {error}")
                     continue
                 yield payment
-
-    def _unreadable(self, number: int, error: "Exception") -> None:
-        from pydantic import ValidationError
-
-        self.unreadable += 1
-        if len(self.first_errors) < 3 and isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            self.first_errors.append(f"line {number}: {place + ': ' if place else ''}{first['msg']}")
 
 
 def with_progress(lines: PaymentLines) -> Iterator["Payment"]:
@@ -237,5 +255,5 @@ def warn_unreadable(lines: PaymentLines) -> None:
         details = "".join(f"  {error}\n" for error in lines.first_errors)
         count = counted(lines.unreadable, "line")
         sys.stderr.write(
-            f"{count} of {lines.path} could not be read as payments and are left out:\n{details}"
+            f"{count} of {source_name(lines.path)} could not be read as payments and are left out:\n{details}"
         )

@@ -13,8 +13,13 @@ def graph(
     files: RuleFiles = None,
     overlay: Overlays = None,
     form: Annotated[
-        Literal["mermaid", "svg"], typer.Option("--format", help="Text for Mermaid, or an image.")
-    ] = "mermaid",
+        Literal["mermaid", "svg"] | None,
+        typer.Option(
+            "--format",
+            help="Text for Mermaid, or an image. Default: svg for an output FILE.svg, else mermaid.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: stdout.")
     ] = None,
@@ -25,6 +30,8 @@ def graph(
     if output is not None:
         check_writable(output)
     table = loaded(files, overlay).table
+    if form is None:
+        form = "svg" if output is not None and output.suffix == ".svg" else "mermaid"
     text = svg(table) if form == "svg" else mermaid(table)
     if output is None:
         sys.stdout.write(text)

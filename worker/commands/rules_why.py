@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.commands.rules_options import (
+    STDIN,
     Now,
     Overlays,
     Rules,
@@ -15,6 +16,8 @@ from worker.commands.rules_options import (
     loaded,
     moment,
     planned,
+    read_payment,
+    source_name,
     write_json,
 )
 
@@ -66,19 +69,15 @@ def explain(
 
 
 def _read(path: Path, *, as_json: bool) -> "Payment":
-    from pydantic import ValidationError
-
-    from schemas.payment import Payment
+    from worker.errors import PermanentError
 
     try:
-        text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return Payment.model_validate_json(text)
+        return read_payment(sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes())
     except OSError as error:
         raise fail(f"{path}: cannot be read: {error.strerror}", as_json=as_json, code="unreadable") from None
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
-        message = "\n".join([f"{path} is not a payment:", *lines])
-        raise fail(message, as_json=as_json, code="invalid_payment") from None
+    except PermanentError as error:
+        message = f"{source_name(path)} is not a payment: {error.code}: {error}"
+        raise fail(message, as_json=as_json, code=error.code) from None
 
 
 def _settings_lines(decision: "Routed", found: "Explanation") -> list[str]:
@@ -88,6 +87,8 @@ def _settings_lines(decision: "Routed", found: "Explanation") -> list[str]:
             f"Split: its hash point is {choice.percent(choice.point)} of 100, in the arm {choice.names[0]} "
             f"with weight {choice.percent(choice.weight)}."
         )
+    if found.price.processor_converts_to is not None:
+        lines.append(f"Settles in {found.price.processor_converts_to}: the processor converts.")
     if found.price.accounts:
         shares = [
             f"{share.account} {share.percent + ' %' if share.percent else 'the rest'}"

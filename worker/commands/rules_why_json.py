@@ -83,6 +83,8 @@ def _price(price: Price) -> dict[str, Any]:
             "source": exchange.rate.source,
             "remainder": exchange.remainder,
         }
+    if price.processor_converts_to is not None:
+        result["settlement"] = {"currency": price.processor_converts_to}
     if price.exchange_error is not None:
         result["settlement_error"] = price.exchange_error
     return result

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -142,9 +142,21 @@ class CurrencyRegistry:
         )
 
     def _nearest(self, code: str) -> str | None:
+        """Return the code most like it that something settles in, of two the one that begins alike."""
+        known = [one.code for one in self if one.settleable]
         letters = sorted(code)
-        swapped = [known for known in self.currencies if sorted(known) == letters]
-        return next(iter(swapped or get_close_matches(code, self.currencies)), None)
+        swapped = [one for one in known if sorted(one) == letters]
+        near = swapped or get_close_matches(code, known, n=12)
+        return max(sorted(near), key=lambda one: (_shared(one, code), _same_start(one, code)), default=None)
+
+
+def _shared(one: str, other: str) -> int:
+    return sum(block.size for block in SequenceMatcher(None, one, other).get_matching_blocks())
+
+
+def _same_start(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _increment(text: str, exponent: int, code: str) -> int:

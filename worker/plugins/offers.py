@@ -113,7 +113,7 @@ def _argument_problems(error: ValidationError, model: type[BaseModel]) -> list[P
             case "extra_forbidden" if len(path) == 1:
                 message, on_key = f"unknown argument {path[0]!r}{nearest(path[0], names)} ({known})", True
             case kind:
-                text = one["msg"].removeprefix("Value error, ")
+                text = one["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
                 message, on_key = f"{text}; found {one['input']!r}", kind == "extra_forbidden"
         problems.append(Problem(path, message, on_key))
     return problems

@@ -79,7 +79,7 @@ class Registry:
             for name in sorted(self.allowed - names)
         ]
         if lines:
-            lines.append("install its distribution, or correct the setting `plugins`")
+            lines.append("install its distribution, or correct PAYMENT_WORKER_PLUGINS")
             raise UnknownPlugin("\n".join(lines))
 
     def use(self, kind: Kind, name: str, arguments: Mapping[str, Any]) -> Use:
@@ -118,7 +118,7 @@ class Registry:
         if name not in self.allowed and found:
             raise wrong_name(
                 f"{kind.value} plugin {name!r} is installed ({found[0].distribution} {found[0].version}) but "
-                "not allowed; add it to the setting `plugins` if it may decide about payments"
+                "not allowed; add it to PAYMENT_WORKER_PLUGINS if it may decide about payments"
             )
         if len(found) > 1:
             owners = listing(f"{one.distribution} {one.version}" for one in found)

@@ -6,23 +6,29 @@ from typing import Any
 from schemas.rules import ROUTE_KINDS
 from worker.routing.problems import Problem
 
+Lost = dict[str, set[int]]
+"""Positions of rules and steps that are too broken to be checked any further, by section."""
 
-def without_broken(raw: dict[str, Any], problems: Iterable[Problem]) -> tuple[dict[str, set[str]], set[int]]:
-    """Take broken parts out of ``raw``; return the broken names by section, and the rules that are lost.
 
-    As little as possible goes, so that what is sound beside it is still checked.
+def without_broken(raw: dict[str, Any], problems: Iterable[Problem]) -> tuple[dict[str, set[str]], Lost]:
+    """Take broken parts out of ``raw``; return the broken names by section, and what is lost as a whole.
+
+    As little as possible goes, so that what is sound beside it is still checked. What is lost stays in its
+    place, for the caller to take out.
     """
     names: dict[str, set[str]] = {}
-    lost: set[int] = set()
+    lost: Lost = {"rules": set(), "steps": set()}
     for problem in problems:
         match problem.path:
             case (*above, str(field)) if problem.on_key and isinstance(part := _at(raw, above), dict):
                 part.pop(field, None)
             case ("rules", int(i), *inside):
                 if not isinstance(raw["rules"][i], dict):
-                    lost.add(i)
+                    lost["rules"].add(i)
                 else:
                     _mend_rule(raw["rules"][i], i, inside)
+            case ("steps", int(i), *_):
+                lost["steps"].add(i)
             case (("units" | "groups" | "processors" | "fees") as section, str(name), *inside):
                 names.setdefault(str(section), set()).add(name)
                 if not _mend_entry(_at(raw, (section, name)), inside):

@@ -45,6 +45,8 @@ class Price:
     exchange: Exchange | None = None
     exchange_error: str | None = None
     """The net in the settlement currency, or why there is none."""
+    processor_converts_to: str | None = None
+    """The settlement currency, where the rules have no rates of their own."""
     expires_at: datetime | None = None
     accounts: tuple[tuple[AccountShare, str | None], ...] = ()
     """Each account's share with its part of the net; None where nothing can be charged."""
@@ -66,12 +68,15 @@ def price(table: RuleTable, decision: Routed, payment: Payment, now: datetime, a
             problem = error
     net = None if problem else _net(table, charge, payment)
     exchange, unsettled = _exchange(table, decision, net, now, answers)
+    wanted = decision.settings.settlement_currency
+    converts = table.rates is None and wanted != payment.amount.currency
     return Price(
         charge=charge,
         charge_error=str(problem) if problem else None,
         costs=tuple(_cost(one, payment) for one in decision.candidates),
         exchange=exchange,
         exchange_error=unsettled.reason if unsettled else None,
+        processor_converts_to=wanted if converts else None,
         expires_at=_expiry(payment, decision.settings.expires_after_seconds),
         accounts=_accounts(decision.settings.accounts, net),
         refusal=Refusal.of(problem) if problem else unsettled,

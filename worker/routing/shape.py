@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas import rule_words as word
 from schemas import rules as schema
+from schemas.payment import Rfc3339
 from schemas.rules import ROUTE_KINDS, RuleDocument
 from worker.routing.mending import without_broken
 from worker.routing.problems import Path, Problem, listing, nearest
@@ -33,6 +34,7 @@ PATTERNS: dict[object, str] = {
         (word.CurrencyRef, "a currency code such as EUR, or a group such as $majors"),
         (word.CountryRef, "a country code such as DE, or a group such as $eea"),
         (word.TypeRef, "a payment type such as card, or a group such as $instant"),
+        (Rfc3339, "a date and time with an offset, such as 2026-01-31T09:00:00Z"),
         (word.AmountText, "an amount in quotes, such as '10' or '10.00 EUR'"),
     )
     for pattern in (get_args(annotated)[1].metadata[0].pattern,)
@@ -40,23 +42,28 @@ PATTERNS: dict[object, str] = {
 TYPE_ERRORS = ("string_type", "list_type", "dict_type", "model_type", "model_attributes_type")
 
 
+Kept = dict[str, list[int]]
+"""Where each rule and step that is left stood in the whole document, by section."""
+
+
 def read_document(
     root: Table,
-) -> tuple[RuleDocument | None, list[Problem], dict[str, frozenset[str]], list[int]]:
-    """Return the document's sound parts, what is wrong, the broken names, and which rules are left.
+) -> tuple[RuleDocument | None, list[Problem], dict[str, frozenset[str]], Kept]:
+    """Return the document's sound parts, what is wrong, the broken names, and which rules and steps are left.
 
     The document is None when too much is broken to go on.
     """
     raw: dict[str, Any] = plain(root)
-    kept = list(range(len(raw["rules"]))) if isinstance(raw.get("rules"), list) else []
     try:
-        return RuleDocument.model_validate(raw), [], {}, kept
+        return RuleDocument.model_validate(raw), [], {}, {}
     except ValidationError as error:
         problems = read_problems(root, error, RuleDocument)
     names, lost = without_broken(raw, problems)
-    if isinstance(raw.get("rules"), list):
-        kept = [i for i in kept if i not in lost]
-        raw["rules"] = [raw["rules"][i] for i in kept]
+    kept: Kept = {}
+    for section, gone in lost.items():
+        if isinstance(raw.get(section), list):
+            kept[section] = [i for i in range(len(raw[section])) if i not in gone]
+            raw[section] = [raw[section][i] for i in kept[section]]
     raw["version"] = 1
     raw.setdefault("default", {"hold": "the default is broken"})
     try:
@@ -141,6 +148,8 @@ def _message(  # noqa: C901, PLR0911, PLR0912 - one for each kind of complaint
             return f"expected text, found the number {value}; write it in quotes: '{value}'"
         case "string_type" if isinstance(value, bool):
             return f"expected text, found the boolean {str(value).lower()}"
+        case "dict_type" | "too_long" | "too_short" if path[-1] == "plugin":
+            return "`plugin` names one plugin with its arguments: {name: {argument: value}}"
         case "string_type" | "list_type" | "dict_type" | "model_type" | "model_attributes_type":
             return f"expected {_wanted(error['type'])}, found {_described(node)}"
         case "bool_type" | "bool_parsing":
@@ -160,14 +169,13 @@ def _message(  # noqa: C901, PLR0911, PLR0912 - one for each kind of complaint
             if len(expected) == 1:
                 return f"expected {expected[0]}, found {_described(node)}"
             return f"{value!r} is none of {listing(expected)}{nearest(value, expected)}"
-        case "too_long" | "too_short" if path[-1] == "plugin":
-            return "`plugin` names one plugin with its arguments: {name: {argument: value}}"
         case "route_kind":
             keys = tuple(node.entries) if isinstance(node, Table) else ()
             hints = [hint for key in keys if (hint := nearest(key, ROUTE_KINDS))]
             return f"a route is a mapping with one of {listing(ROUTE_KINDS)}{hints[0] if hints else ''}"
         case _:
-            return str(error["msg"]).replace("Input should be", f"expected, not {_described(node)}:")
+            text = str(error["msg"]).removeprefix("Value error, ")
+            return text.replace("Input should be", f"expected, not {_described(node)}:")
 
 
 def _wanted(kind: str) -> str:

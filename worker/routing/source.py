@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from worker.errors import InvalidRules
 from worker.routing.problems import Path, Problem
@@ -27,13 +28,24 @@ class Mark:
 
     @property
     def place(self) -> str:
-        """``file:line:column``, counted from one, as editors do."""
+        """``file:line:column``, counted from one, as editors do; the file alone if nothing was read."""
+        if not self.file.lines:
+            return self.file.name
         return f"{self.file.name}:{self.line + 1}:{self.column + 1}"
+
+
+class Refused(Enum):
+    """Stands for a value that was complained about as it is written, so that its meaning matters no more."""
+
+    REFUSED = "a value that is refused"
+
+
+REFUSED: Final = Refused.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Text, a number, a boolean or nothing."""
+    """Text, a number, a boolean, nothing, or ``REFUSED``."""
 
     value: object
     mark: Mark
@@ -81,7 +93,7 @@ class Diagnostic:
         head = f"{self.mark.place}: {self.message}"
         if self.mark.line >= len(lines):
             return head
-        text = lines[self.mark.line]
+        text = "".join(one if one.isprintable() or one == "\t" else "\ufffd" for one in lines[self.mark.line])
         number = str(self.mark.line + 1)
         lead = "".join("\t" if character == "\t" else " " for character in text[: self.mark.column])
         carets = "^" * max(1, min(self.mark.length, len(text) - self.mark.column))

@@ -159,6 +159,9 @@ def test_withdrawn_codes_are_refused_with_their_successor(code: str, message: st
     "code, message",
     [
         ("ERU", "currency 'ERU': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean EUR?"),
+        ("EUX", "currency 'EUX': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean EUR?"),
+        ("JPN", "currency 'JPN': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean JPY?"),
+        ("USX", "currency 'USX': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean USD?"),
         ("eur", "currency 'eur': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean EUR?"),
         (
             "USDD",

@@ -280,17 +280,67 @@ def test_fees(write, component, words):
 
 
 def test_not_utf8_names_the_line(tmp_path):
-    """Bytes that are not UTF-8 are reported with their line."""
+    """Bytes that are not UTF-8 are reported with their place."""
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"version: 1\n# caf\xe9\n")
-    assert f"{path}:1:1: line 2 is not UTF-8" in problems_of(path)
+    assert f"{path}:2:6: not UTF-8: invalid continuation byte 0xe9" in problems_of(path)
 
 
 def test_a_missing_file_is_one_readable_line(tmp_path):
     """A path that is not there is named with the reason."""
-    assert problems_of(tmp_path / "none.yaml").startswith(
-        f"{tmp_path}/none.yaml:1:1: cannot be read: No such file"
+    text = problems_of(tmp_path / "none.yaml")
+    assert text.startswith(f"{tmp_path}/none.yaml: cannot be read: No such file or directory; name a file")
+
+
+def test_a_character_that_yaml_forbids_has_its_place(write):
+    """It is shown as a mark, so that no terminal obeys it."""
+    path = write("version: 1\ndefault: {hold: '\x1b[2Jx'}\n")
+    text = problems_of(path)
+    assert f"{path}:2:18: not YAML: the character #x001b may stand in no YAML file; take it out" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("processors: {a: &x {}, b: *x}", "rule files have no anchors and aliases"),
+        ("processors: {a: {<<: {types: [card]}}}", "rule files have no merge keys (<<); use groups"),
+        ("fees: {f: {components: [{name: a, percent: !!str 2}]}}", "rule files have no tags, such as !!str"),
+        ("units: {GEM: {exponent: !!int '2'}}", "rule files have no tags, such as !!int"),
+        ("processors:", "there is no value after 'processors'"),
+        ("rates: {plugin: {daily: }}", "there is no value after 'daily'"),
+    ],
+)
+def test_what_is_refused_as_written_is_said_once(write, text, words):
+    """What such a value would mean, or that it is missing, is no second problem."""
+    path = write(f"version: 1\n{text}\ndefault: {{hold: x}}\n")
+    found = problems_of(path)
+    assert words in found
+    assert found.endswith(f"1 problem in {path}"), found
+
+
+def test_what_stands_beside_a_broken_step_is_checked_too(write):
+    """The other steps keep their places, and so do their mistakes."""
+    path = write(
+        """
+        version: 1
+        steps:
+          - {name: a, plugin: {}}
+          - {name: b, plugin: {unknown: {}}}
+          - {name: c, plugin: blocked}
+          - {name: d, when: {curency: EUR}, plugin: {unknown: {}}}
+        default: {hold: x}
+        """
     )
+    text = problems_of(path)
+    places = re.findall(rf"^{re.escape(str(path))}:(\d+):\d+: (.{{24}})", text, re.MULTILINE)
+    assert places == [
+        ("3", "`plugin` names one plugi"),
+        ("4", "unknown step plugin 'unk"),
+        ("5", "`plugin` names one plugi"),
+        ("6", "unknown field 'curency';"),
+        ("6", "unknown step plugin 'unk"),
+    ]
 
 
 def test_an_empty_folder_is_named(tmp_path):
