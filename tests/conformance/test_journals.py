@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, journal_rig, later
+from tests.support.journals import JournalRig, Thirds, TooMuch, dispatched, ended, intent, journal_rig, later
 from worker.errors import IllegalTransition, InvariantViolation, SecondDispatch
 from worker.journal.books import Standing
 from worker.journal.entries import Happening
-from worker.journal.protocol import NEW, Amendment, Conflict, Done, Ending, Held, Intent, New, Resume
+from worker.journal.protocol import NEW, Amendment, Conflict, Done, Ending, Held, Intent, New, Resume, Unfit
 from worker.journal.states import State
 from worker.money import Carry
 
@@ -372,6 +372,26 @@ async def test_carry_stays_as_first_charged(rig: JournalRig) -> None:
     await journal.record([ended(State.DELAYED, second)], later(2))
     assert await journal.claim([intent(attempt=2, carrying=Thirds())], later(3)) == [charged]
     assert rig.books().carries() == {Thirds().keys[0]: Carry(1, 3)}
+
+
+async def test_carry_under_changed_rules(rig: JournalRig) -> None:
+    """A delayed payment whose fees are others by now is charged those, and changes no remainder again."""
+    journal, first = rig.worker("a"), intent(carrying=Thirds())
+    await journal.claim([first], later(0))
+    await journal.record([ended(State.DELAYED, first)], later(1))
+    for attempt, keys in ((2, ("other",)), (3, Thirds().keys)):
+        back = intent(attempt=attempt, carrying=Thirds(keys))
+        assert isinstance((await journal.claim([back], later(2)))[0], New)
+        await journal.record([ended(State.DELAYED, back)], later(3))
+    assert rig.books().carries() == {Thirds().keys[0]: Carry(1, 3)}
+
+
+async def test_a_payment_that_cannot_be_charged(rig: JournalRig) -> None:
+    """Nothing is claimed and nothing kept of it; the others of its batch are."""
+    answers = await rig.worker("a").claim([intent(carrying=TooMuch()), intent("pay-2")], later(0))
+    assert [type(answer) for answer in answers] == [Unfit, New]
+    assert rig.books().find("pay-1") is None
+    assert rig.books().carries() == {}
 
 
 async def test_a_payment_is_found_by_any_dispatch_id(rig: JournalRig) -> None:

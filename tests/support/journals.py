@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from tests.support.payments import NOW
+from worker.errors import FeeExceedsAmount
 from worker.journal.books import Books
 from worker.journal.fingerprint import Fingerprints
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
@@ -104,3 +105,11 @@ class Thirds:
 
     def body(self, charged: Charged) -> bytes:
         return orjson.dumps({"fees": charged.fees, "net": charged.net})
+
+
+@dataclass(frozen=True, slots=True)
+class TooMuch(Thirds):
+    """Fees that are more than the payment."""
+
+    def charge(self, carries: Any) -> tuple[Charged, list[Carry]]:
+        raise FeeExceedsAmount("more than 12.34 EUR")

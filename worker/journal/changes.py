@@ -39,6 +39,15 @@ class Put(NamedTuple):
     code: str | None = None
 
 
+class Carried(NamedTuple):
+    """How one payment has changed one remainder."""
+
+    payment_id: str
+    key: str
+    before: Carry
+    after: Carry
+
+
 class Takeover(NamedTuple):
     """A known intent that another worker resumes; ``closes`` as for ``Put``."""
 
@@ -59,7 +68,7 @@ class Changes:
     known: MutableMapping[str, Known]
     carries: MutableMapping[str, Carry]
     answers: list[Claim] = field(default_factory=list)
-    carried: set[str] = field(default_factory=set)
+    carried: list[Carried] = field(default_factory=list)
     inserts: list[Put] = field(default_factory=list)
     replaces: list[Put] = field(default_factory=list)
     takeovers: list[Takeover] = field(default_factory=list)
@@ -115,39 +124,47 @@ class Changes:
         return self._replace(known, intent, closes, None)
 
     def _new(self, intent: Intent) -> Claim:
-        keys = () if intent.carrying is None else intent.carrying.keys
         try:
-            intent, charged = self._charge(intent, None)
+            intent, charged = self._charge(intent, None, ())
         except PermanentError as error:
             return Unfit(error)
+        keys = () if intent.carrying is None else intent.carrying.keys
         self.inserts.append(Put(intent, charged, keys))
         self._now_known(intent, charged, keys)
         return NEW if charged is None else New(charged)
 
     def _replace(self, known: Known, intent: Intent, closes: Happening | None, code: str | None) -> Claim:
-        keys = known.keys if intent.carrying is None else intent.carrying.keys
-        before = known.charged if keys == known.keys else None
         try:
-            intent, charged = self._charge(intent, before)
+            intent, charged = self._charge(intent, known.charged, known.keys)
         except PermanentError as error:
             return Unfit(error)
+        keys = known.keys if intent.carrying is None else intent.carrying.keys
         self.replaces.append(Put(intent, charged, keys, closes, code))
         self._now_known(intent, charged, keys)
-        return NEW if intent.carrying is None or charged is None else New(charged)
+        return NEW if intent.carrying is None else New(charged)
 
-    def _charge(self, intent: Intent, charged: Charged | None) -> tuple[Intent, Charged | None]:
-        """Return an intent with what carry makes of its amounts: once for a payment, then the same again."""
+    def _charge(
+        self, intent: Intent, charged: Charged | None, charged_with: tuple[str, ...]
+    ) -> tuple[Intent, Charged | None]:
+        """Return an intent with what carry makes of its amounts, which counts once for a payment.
+
+        A payment that was charged before is charged the same again; or, where the rules have other fees by
+        now, without remainders.
+        """
         carrying = intent.carrying
         if carrying is None:
             return intent, charged
         if charged is None:
-            charged, kept = carrying.charge([self.carries.get(key, _NOTHING) for key in carrying.keys])
-            self.carries.update(zip(carrying.keys, kept, strict=True))
-            self.carried.update(carrying.keys)
-        body = None if intent.dispatch_id is None else carrying.body(charged)
+            before = [self.carries.get(key, _NOTHING) for key in carrying.keys]
+            charged, after = carrying.charge(before)
+            for key, was, is_now in zip(carrying.keys, before, after, strict=True):
+                self.carries[key] = is_now
+                self.carried.append(Carried(intent.payment_id, key, was, is_now))
+        elif carrying.keys != charged_with:
+            charged, _ = carrying.charge([_NOTHING] * len(carrying.keys))
         fixed = intent._replace(
-            body=body, gross=charged.gross, net=charged.net, fees=charged.gross - charged.net,
-            scale=charged.scale,
+            body=None if intent.dispatch_id is None else carrying.body(charged), scale=charged.scale,
+            gross=charged.gross, net=charged.net, fees=charged.gross - charged.net,
         )  # fmt: skip
         return fixed, charged
 

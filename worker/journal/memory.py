@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.journal.books import Standing
-from worker.journal.changes import Changes, sort_endings
+from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
@@ -35,6 +35,7 @@ class Memory:
     payments: dict[str, Payment] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     carries: dict[str, Carry] = field(default_factory=dict)
+    carried: list[Carried] = field(default_factory=list)
     fingerprint_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def enter(self, *values: Any) -> None:
@@ -105,7 +106,8 @@ class MemoryJournal:
 
     def _apply(self, changes: Changes) -> Sequence[Claim]:
         payments, at = self.memory.payments, changes.now
-        self.memory.carries |= {key: changes.carries[key] for key in changes.carried}
+        self.memory.carries |= {carried.key: carried.after for carried in changes.carried}
+        self.memory.carried += changes.carried
         for put in changes.inserts:
             known = changes.known[put.intent.payment_id]
             payments[put.intent.payment_id] = Payment(put.intent, known, at, at, at)

@@ -114,11 +114,11 @@ class Batch:
 
     def _write(self, changes: Changes, rows: dict[str, int]) -> Sequence[Claim]:
         writer, now, lease_until = self._writer(), changes.now, changes.lease_until
-        writer.carry([(key, changes.carries[key]) for key in changes.carried])
         if changes.inserts:
             intents = [put.intent for put in changes.inserts]
             new = writer.insert(intents, packed(changes.inserts), now, lease_until)
             rows |= zip((intent.payment_id for intent in intents), new, strict=True)
+        writer.carry(changes.carried, [rows[each.payment_id] for each in changes.carried])
         replaced, taken = changes.replaces, changes.takeovers
         writer.replace(replaced, [rows[put.intent.payment_id] for put in replaced], now, lease_until)
         writer.take_over(taken, [rows[each.intent.payment_id] for each in taken], now, lease_until)

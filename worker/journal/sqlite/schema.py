@@ -110,7 +110,15 @@ MIGRATIONS: Final[Sequence[str]] = (
     CREATE INDEX strays ON history (payment_id) WHERE payment_id IS NOT NULL;
     CREATE TABLE carries (
         key TEXT PRIMARY KEY,
-        remainder TEXT NOT NULL
+        remainder TEXT NOT NULL,
+        pruned TEXT NOT NULL DEFAULT '0'
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE carried (
+        payment INTEGER NOT NULL REFERENCES payments,
+        key TEXT NOT NULL REFERENCES carries,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        PRIMARY KEY (payment, key)
     ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -5,19 +5,18 @@ so a batch is written by statements over all its rows, never by one a row.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
 
 import orjson
 
-from worker.journal.changes import Put, Takeover
+from worker.journal.changes import Carried, Put, Takeover
 from worker.journal.entries import Happening
 from worker.journal.protocol import Charged, Ending, Intent
 from worker.journal.sqlite.schema import HAPPENINGS, STATES
 from worker.journal.states import State
-from worker.money import Carry
 
 CLAIMED: Final = STATES.index(State.CLAIMED)
 DISPATCHED: Final = STATES.index(State.DISPATCHED)
@@ -160,11 +159,17 @@ class Writer:
         text = orjson.dumps(found).decode()
         self.connection.execute(_ENTER_STRAYS, (self.own_number(), now, now, text))
 
-    def carry(self, carries: Iterable[tuple[str, Carry]]) -> None:
-        """Keep remainders."""
-        kept = [[key, str(carry)] for key, carry in carries]
-        if kept:
-            self.connection.execute(_CARRY, (orjson.dumps(kept).decode(),))
+    def carry(self, carried: Sequence[Carried], rows: Sequence[int]) -> None:
+        """Keep remainders, and how each payment has changed them."""
+        if not carried:
+            return
+        kept = {each.key: str(each.after) for each in carried}
+        self.connection.execute(_CARRY, (orjson.dumps(list(kept.items())).decode(),))
+        steps = [
+            [row, each.key, str(each.before), str(each.after)]
+            for row, each in zip(rows, carried, strict=True)
+        ]
+        self.connection.execute(_ENTER_CARRIED, (orjson.dumps(steps).decode(),))
 
     def own_number(self) -> int:
         """Return the number of this worker's name."""
@@ -284,6 +289,7 @@ _REPLACE: Final = (
     f" pinned = 0, code = NULL, {', '.join(f'{name} = j.{name}' for name in _REPLACED)}"
     f" FROM {_json('row', *_REPLACED)} AS j WHERE id = j.row"
 )
+_ENTER_CARRIED: Final = f"INSERT INTO carried SELECT * FROM {_json('payment', 'key', 'before', 'after')}"
 _CARRY: Final = (
     f"INSERT INTO carries (key, remainder) SELECT * FROM {_json('key', 'remainder')} WHERE true"
     " ON CONFLICT (key) DO UPDATE SET remainder = excluded.remainder"
