@@ -8,12 +8,13 @@ import asyncio
 import itertools
 import os
 import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from yarl import URL
 
@@ -23,8 +24,12 @@ from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
 from worker.breaker import Breakers, State
+from worker.claiming import Claims, JournalClaims, NoClaims
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, WorkerError
+from worker.journal.fingerprint import Fingerprints
+from worker.journal.opening import open_journal
+from worker.journal.protocol import Journal
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -41,6 +46,7 @@ MEND_SECONDS: Final = 1.0
 """Shortest time between two declarations of what was found missing."""
 
 AnyLane: TypeAlias = TapLane | StandardLane
+T = TypeVar("T")
 
 
 def broker_of(settings: Settings) -> Broker:
@@ -98,6 +104,7 @@ class Worker:
     _plugins: Caller = field(init=False)
     _pipeline: Pipeline | None = None
     _name: str = field(default_factory=lambda: f"payment-worker {os.getpid()}")
+    _journal: Journal | None = None
 
     def __post_init__(self) -> None:
         self._plugins = Caller(self.log)
@@ -111,6 +118,9 @@ class Worker:
             ConfigurationError: a later session found the broker changed so that it must not go on.
             InvariantViolation: a bug; the worker must not go on.
         """
+        self._journal = await self._until_stopped(
+            retry_connecting(self._open_journal, self._report_connect_failure)
+        )
         while not self.stop.is_set():
             lane = await self._until_stopped(retry_connecting(self._open, self._report_connect_failure))
             if lane is None:
@@ -125,6 +135,8 @@ class Worker:
             finally:
                 await lane.close()
         self._plugins.close()
+        if self._journal is not None:
+            await self._journal.close()
         self.log.info("worker stopped", counts=dict(self.counts))
 
     async def use(self, table: RuleTable) -> None:
@@ -138,6 +150,10 @@ class Worker:
         self.breakers.use(table.processors.values())
         if self._pipeline is not None:
             self._pipeline.use(Planner(table))
+
+    async def _open_journal(self) -> Journal | None:
+        owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        return await open_journal(self.settings.journal_address, owner, self.settings.journal_lease)
 
     async def _open(self) -> AnyLane:
         await prepare_topology(self.settings, self.table, processors=False)
@@ -202,7 +218,7 @@ class Worker:
                 " the broker delivers the rest again"
             ) from None
 
-    async def _until_stopped(self, opening: Coroutine[Any, Any, AnyLane]) -> AnyLane | None:
+    async def _until_stopped(self, opening: Coroutine[Any, Any, T]) -> T | None:
         opener = asyncio.create_task(opening)
         stopping = asyncio.create_task(self.stop.wait())
         try:
@@ -221,12 +237,18 @@ class Worker:
         def now() -> datetime:
             return datetime.now(UTC)
 
+        steps = NextSteps(policies_of(settings), self.breakers, now, time.monotonic)
+        claims: Claims = NoClaims()
+        if self._journal is not None:
+            own = settings.journal_fingerprint_key
+            key = self._journal.fingerprint_key if own is None else own.get_secret_value().encode()
+            claims = JournalClaims(self._journal, Fingerprints(key), steps)
         identity, numbers = secrets.token_hex(8), itertools.count(1)
         return Pipeline(
             lane=lane,
             planner=Planner(self.table),
             envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
-            steps=NextSteps(policies_of(settings), self.breakers, now, time.monotonic),
+            steps=steps,
             tracer=self.tracer,
             log=self.log,
             reporter=Reporter(self.counts, self.log, settings.log_level == "debug"),
@@ -236,4 +258,5 @@ class Worker:
             queue=names.incoming,
             returns=names.returns,
             plugins=self._plugins,
+            claims=claims,
         )

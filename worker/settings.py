@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from worker.errors import InvalidSettings
-from worker.journal.address import parse_address
+from worker.journal.address import Address, parse_address
 from worker.retry_settings import EXAMPLE, CodePolicies, Seconds, check_delays
 
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
@@ -158,6 +158,11 @@ class Settings(BaseSettings):
                 " back what is not acknowledged: shorten the former, or raise the latter here and there"
             )
         return self
+
+    @property
+    def journal_address(self) -> Address:
+        """Where the journal is."""
+        return parse_address(self.journal.get_secret_value())
 
     @property
     def every_delay(self) -> tuple[float, ...]:

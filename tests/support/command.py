@@ -17,9 +17,9 @@ _SETTINGS = re.compile(r"(PAYMENT_WORKER_|OTEL_|NO_COLOR|FORCE_COLOR|COLUMNS)")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without any setting of the worker's, with ``extra`` added."""
+    """This process's environment without the worker's settings, and without a journal; with ``extra`` added."""
     kept = {name: value for name, value in os.environ.items() if not _SETTINGS.match(name)}
-    return {**kept, "COLUMNS": "200", **(extra or {})}
+    return {**kept, "COLUMNS": "200", "PAYMENT_WORKER_JOURNAL": "none", **(extra or {})}
 
 
 def run_command(
@@ -48,14 +48,16 @@ def wait_until(condition: Callable[[], bool], what: str, within_seconds: float =
 
 
 class RunningWorker:
-    """``payment-worker run`` as a process group of its own, its log in a file."""
+    """``payment-worker run`` as a process group of its own, its log in a file and its journal beside it."""
 
     def __init__(self, log: Path, arguments: tuple[str, ...], env: Mapping[str, str] | None) -> None:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "run", "--log-format", "json", *arguments],
-                env=environment(env),
+                env=environment(
+                    {"PAYMENT_WORKER_JOURNAL": f"sqlite:///{log.parent / 'journal.db'}", **(env or {})}
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -18,6 +18,7 @@ from schemas.dead_letter import Attempt, DeadLetterHeaders
 from tests.support.bodies import RULES, write_rules
 from worker.amqp.connection import underlay
 from worker.amqp.topology import Names
+from worker.journal.opening import prepare_journal
 from worker.routing import RuleTable
 from worker.rules_file import load_rules
 from worker.session import Worker, prepare_topology, topology_of
@@ -197,6 +198,7 @@ async def open_stage(
         **{
             "amqp_url": url,
             "prefix": prefix,
+            "journal": f"sqlite:///{folder / 'journal.db'}",
             "rules": (rules,),
             "delay_steps": (0.2, 0.3),
             "retry_in_process": 0.1,
@@ -206,6 +208,7 @@ async def open_stage(
     )
     table = load_rules(made.rules)
     await prepare_topology(made, table)
+    prepare_journal(made.journal_address)
     connection = await aio_pika.connect(url)
     try:
         raw = underlay(connection)  # type: ignore[arg-type]

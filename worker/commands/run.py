@@ -15,6 +15,10 @@ def run(
     rules: Rules = None,
     overlay: Overlays = None,
     amqp_url: AmqpUrl = None,
+    journal: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where payments are remembered, or none.", show_default=False),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Worker processes, default 1.", show_default=False)
     ] = None,
@@ -46,6 +50,7 @@ def run(
             rules=rules or None,
             overlays=overlay or None,
             amqp_url=amqp_url,
+            journal=journal,
             processes=processes,
             prefix=prefix,
             topology=topology,
@@ -62,6 +67,7 @@ def _run(settings: "Settings") -> int:
     import asyncio
 
     from worker.amqp.connection import quiet_libraries
+    from worker.journal.opening import prepare_journal
     from worker.plugins.registry import Registry
     from worker.reload import RulesWatch
     from worker.rules_file import load
@@ -77,11 +83,17 @@ def _run(settings: "Settings") -> int:
     plugins = Registry.of(settings.plugins)
     plugins.check()
     loaded = load(settings.rules, settings.overlays, catalogue=plugins)
+    log = get_log()
+    if settings.journal == "none":
+        log.warning("no journal: a payment that a producer sends twice is dispatched twice")
+    elif prepare_journal(settings.journal):
+        log.info("new journal", journal=settings.journal)
     asyncio.run(prepare_topology(settings, loaded.table))
-    get_log().info(
+    log.info(
         "worker starting",
         broker=settings.broker,
         processes=settings.processes,
+        journal=settings.journal,
         rules=[str(path) for path in settings.rules],
         rules_version=loaded.table.version,
     )

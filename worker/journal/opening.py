@@ -1,10 +1,38 @@
 """From an address to a journal, or to its read side."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
 from worker.journal.address import Address, InMemory, NoJournal, Postgresql, SqliteFile
 from worker.journal.protocol import Journal
+
+
+def prepare_journal(address: Address) -> bool:
+    """Check that a journal can be used, or make a file's where there is no file yet; True when it is new.
+
+    Raises:
+        JournalUnavailable: it cannot be reached.
+        JournalMismatch: its tables are missing or of another version, and what to do.
+    """
+    match address:
+        case NoJournal() | InMemory():
+            return False
+        case SqliteFile(pure):
+            from worker.journal.sqlite.connection import check_version, connect
+            from worker.journal.sqlite.migrate import migrate
+
+            path = Path(pure)
+            if not path.exists():
+                migrate(path)
+                return True
+            with closing(connect(path)) as connection:
+                check_version(connection, path)
+            return False
+        case Postgresql():
+            raise NotImplementedError
+        case _:
+            assert_never(address)
 
 
 async def open_journal(address: Address, owner: str, lease_seconds: float) -> Journal | None:
