@@ -120,7 +120,7 @@ def outcomes(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> d
 async def _work_off(url: str, folder: Path) -> dict[str, Outcome]:
     cases: list[tuple[str, bytes, dict[str, Any]]] = [(name, body, {}) for name, (body, _) in BODIES.items()]
     cases += [(name, payment(), properties) for name, (properties, _) in PROPERTIES.items()]
-    async with open_stage(url, f"bad-input-{uuid4().hex[:8]}", folder) as stage:
+    async with open_stage(url, f"bad-input-{uuid4().hex[:8]}", folder, journal="none") as stage:
         for name, body, properties in cases:
             await stage.publish(body, "card.any", headers=TENANT, message_id=name, **properties)
             await stage.publish(payment(f"good-{name}"))

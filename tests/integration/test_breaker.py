@@ -1,5 +1,6 @@
 """Circuit breakers on a real broker: a dead processor is left alone, and tried again later."""
 
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,9 +17,12 @@ TOUCHY = RULES.replace("minimum_payments: 1000", "minimum_payments: 4, open_seco
 
 
 @pytest.fixture
-async def stage(broker: LocalBroker, prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(
+    broker: LocalBroker, prefix: str, tmp_path: Path, journal: dict[str, str]
+) -> AsyncIterator[Stage]:
     """A stage whose breakers open after four payments, for a second."""
-    async with open_stage(broker.url, prefix, tmp_path, TOUCHY, delay_steps=(0.2, 0.3, 0.4, 2.0)) as opened:
+    delays = (0.2, 0.3, 0.4, 2.0)
+    async with open_stage(broker.url, prefix, tmp_path, TOUCHY, delay_steps=delays, **journal) as opened:
         yield opened
 
 
@@ -49,8 +53,10 @@ async def test_dead_processor_is_passed_over_and_comes_back_by_a_trial(stage: St
             [passed] = await stage.dispatched("beta")
             assert passed.json["payment_id"] == "while-open"
 
+            again = (f"again-{number}" for number in itertools.count())
+
             async def tried() -> bool:
-                await wallets(stage, "again")
+                await wallets(stage, next(again))
                 return worker.breakers.states["alpha"] == "closed"
 
             await eventually(tried, "a trial that closes the breaker")
@@ -85,6 +91,7 @@ async def test_payment_without_another_candidate_waits_in_the_broker(stage: Stag
     assert worker.counts["dead_lettered"] == 0
 
 
+@pytest.mark.forgetful
 async def test_pinned_payment_is_not_moved_by_a_breaker(stage: Stage) -> None:
     """What may have reached alpha stays with alpha while its breaker is open."""
     await stage.unbind("alpha")

@@ -125,6 +125,7 @@ async def test_micro_amount_stays_exact(stage: Stage, value: str) -> None:
     assert not re.search("[eE]", dispatch["gross"]["value"] + dispatch["net"]["value"])
 
 
+@pytest.mark.forgetful
 async def test_same_payment_gives_the_same_bytes_under_the_same_dispatch_id(stage: Stage) -> None:
     """A payment that comes twice is dispatched twice alike, so that its processor can drop the repeat."""
     await stage.publish(payment())
@@ -214,6 +215,7 @@ async def _fill_inbox(stage: Stage, processor: str) -> int:
     raise AssertionError(f"{inbox} takes more than its length")
 
 
+@pytest.mark.forgetful
 async def test_dispatch_ids_of_two_processors_differ(stage: Stage) -> None:
     """One dispatch id is one payment at one processor, so a fallback's is another."""
     await stage.publish(payment(type="wallet"))
@@ -225,6 +227,7 @@ async def test_dispatch_ids_of_two_processors_differ(stage: Stage) -> None:
     assert at_alpha.json["dispatch_id"] != at_beta.json["dispatch_id"]
 
 
+@pytest.mark.forgetful
 async def test_redelivered_payment_does_not_fall_back(stage: Stage) -> None:
     """It may have reached alpha unseen, so nobody else may have it, now or after delays."""
     await stage.unbind("alpha")
