@@ -84,11 +84,12 @@ def _run(settings: "Settings") -> int:
     plugins.check()
     loaded = load(settings.rules, settings.overlays, catalogue=plugins)
     log = get_log()
+    new = settings.journal != "none" and prepare_journal(settings.journal)
+    asyncio.run(prepare_topology(settings, loaded.table))
     if settings.journal == "none":
         log.warning("no journal: a payment that a producer sends twice is dispatched twice")
-    elif prepare_journal(settings.journal):
+    elif new:
         log.info("new journal", journal=settings.journal)
-    asyncio.run(prepare_topology(settings, loaded.table))
     log.info(
         "worker starting",
         broker=settings.broker,
