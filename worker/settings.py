@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from worker.errors import InvalidSettings
-from worker.journal.address import Address, parse_address
+from worker.journal.address import Address, Postgresql, parse_address
 from worker.retry_settings import EXAMPLE, CodePolicies, Seconds, check_delays
 
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
@@ -163,6 +163,12 @@ class Settings(BaseSettings):
     def journal_address(self) -> Address:
         """Where the journal is."""
         return parse_address(self.journal.get_secret_value())
+
+    @property
+    def shown_journal(self) -> str:
+        """The journal's address without a password, for logs and messages."""
+        text = self.journal.get_secret_value()
+        return str(URL(text).with_password(None)) if isinstance(self.journal_address, Postgresql) else text
 
     @property
     def every_delay(self) -> tuple[float, ...]:

@@ -67,6 +67,7 @@ def _run(settings: "Settings") -> int:
     import asyncio
 
     from worker.amqp.connection import quiet_libraries
+    from worker.journal.address import NoJournal
     from worker.journal.opening import prepare_journal
     from worker.plugins.registry import Registry
     from worker.reload import RulesWatch
@@ -84,17 +85,17 @@ def _run(settings: "Settings") -> int:
     plugins.check()
     loaded = load(settings.rules, settings.overlays, catalogue=plugins)
     log = get_log()
-    new = settings.journal != "none" and prepare_journal(settings.journal)
+    new = prepare_journal(settings.journal_address)
     asyncio.run(prepare_topology(settings, loaded.table))
-    if settings.journal == "none":
-        log.warning("no journal: a payment that a producer sends twice is dispatched twice")
+    if isinstance(settings.journal_address, NoJournal):
+        log.warning("no journal: a payment that is published twice is paid twice")
     elif new:
-        log.info("new journal", journal=settings.journal)
+        log.info("new journal", journal=settings.shown_journal)
     log.info(
         "worker starting",
         broker=settings.broker,
         processes=settings.processes,
-        journal=settings.journal,
+        journal=settings.shown_journal,
         rules=[str(path) for path in settings.rules],
         rules_version=loaded.table.version,
     )
