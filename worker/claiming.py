@@ -251,5 +251,7 @@ def _ending(work: Work, outcome: Outcome) -> Ending:
             raise InvariantViolation(f"a payment that is {outcome.name} has no ending to record")
         case _:
             assert_never(outcome)
-    attempt, trace_id = work.arrival.attempt, work.trace.trace_id
-    return Ending(state, work.payment_id, dispatch_id, code, attempt, trace_id, work.claimed)
+    arrival, trace_id = work.arrival, work.trace.trace_id
+    return Ending(
+        state, work.payment_id, dispatch_id, code, arrival.attempt, trace_id, work.claimed, arrival.redrives
+    )
