@@ -7,6 +7,7 @@ kept, another channel with a window of its own goes on behind it. The broker hol
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -27,8 +28,8 @@ WINDOW_BYTES: Final = 32 * 1024 * 1024
 """What a window of bodies as large as the largest seen so far may take."""
 
 PUT_BACK_SECONDS: Final = 30.0
-_BACK_TRIES: Final = 50
-_BACK_POLL_SECONDS: Final = 0.02
+BACK_TRIES: Final = 200
+BACK_POLL_SECONDS: Final = 0.005
 
 
 class BrowseLane(TapLane):
@@ -47,7 +48,7 @@ class BrowseLane(TapLane):
         self._queue = ""
         self._window = FIRST_WINDOW
         self._room = 0  # deliveries that the broker may hand over before anything is removed
-        self._kept = 0
+        self._kept: Counter[int] = Counter()  # by the channel's number
         self._largest_body = 1
 
     async def _begin(self, queue: str, prefetch: int) -> None:
@@ -83,7 +84,7 @@ class BrowseLane(TapLane):
             if type(event) is Delivery:
                 self._arrived.append(event)
                 self._room -= 1
-                self._kept += 1
+                self._kept[event.channel] += 1
                 self._largest_body = max(self._largest_body, len(event.body))
         self._wake.set()
 
@@ -95,11 +96,14 @@ class BrowseLane(TapLane):
 
     async def remove(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledge deliveries, each at most once: they leave the queue for good."""
-        frames = [encode_ack(delivery.channel, delivery.tag) for delivery in deliveries]
-        if frames and self._ended is None:
-            self._room += len(frames)
-            self._kept -= len(frames)
-            self._consuming_tap.write(b"".join(frames))
+        if self._ended is not None:
+            return
+        frames: list[bytes] = []
+        for delivery in deliveries:
+            frames.append(encode_ack(delivery.channel, delivery.tag))
+            self._kept[delivery.channel] -= 1
+        self._room += len(frames)
+        self._consuming_tap.write(b"".join(frames))
 
     async def is_empty(self) -> bool:
         """Whether no message waits in the queue; those in a consumer's hands do not count."""
@@ -117,16 +121,21 @@ class BrowseLane(TapLane):
         await self._shut("the lane is closed")
 
     async def _put_back(self) -> None:
-        """Wait until the queue has everything again, so that who looks next finds it."""
+        """Give the queue one window after another, and wait until it has each: else they may change places.
+
+        So who looks next finds everything.
+        """
+        connection = underlay(self._consuming)
         for channel, consumer in self._windows:  # all of them first: what goes back must not come again
             await channel.basic_cancel(consumer)
         self._end("the lane is closed")
+        waiting, tries = await depth(connection, self._queue), BACK_TRIES
         for channel, _ in self._windows:
+            waiting += self._kept[channel.number]
             await channel.close()
-        for _ in range(_BACK_TRIES):
-            if await depth(underlay(self._consuming), self._queue) >= self._kept:
-                return
-            await asyncio.sleep(_BACK_POLL_SECONDS)
+            while tries and await depth(connection, self._queue) < waiting:
+                await asyncio.sleep(BACK_POLL_SECONDS)
+                tries -= 1  # spent when another consumer takes what goes back
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.dead_letters import dead_letter
+from worker.commands.dead_letters_options import read_selection
 from worker.dead_letters import Selection, parse_moment
 from worker.errors import ConfigurationError
 
@@ -75,3 +76,30 @@ def test_what_is_no_moment_is_refused_by_its_option(text: str) -> None:
     """The option and examples are named; a time without an offset could mean two."""
     with pytest.raises(ConfigurationError, match=r"--until.*2026-11-24T12:00:00Z.*2h"):
         parse_moment(text, NOON, "--until")
+
+
+def read(**given: str) -> Selection:
+    names = ("codes", "processors", "ids", "currency", "at_least", "at_most", "since", "until")
+    return read_selection(*(given.get(name) for name in names))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"at_least": "1"}, "--min-amount and --max-amount need --currency"),
+        ({"currency": "EUR", "at_most": "1,5"}, "--max-amount: amount '1,5'"),
+        ({"currency": "EUR", "at_least": "2", "at_most": "1"}, "--min-amount is beyond --max-amount"),
+        ({"since": "1h", "until": "2h"}, "--since is beyond --until"),
+    ],
+)
+def test_filters_that_cannot_be_are_refused_by_their_options(given: dict[str, str], said: str) -> None:
+    """What says nothing, or leaves nothing between two bounds, is a mistake and no empty result."""
+    with pytest.raises(ConfigurationError) as error:
+        read(**given)
+    assert said in str(error.value)
+
+
+def test_amounts_are_exact_and_currencies_upper_case() -> None:
+    """A bound is read as it is written, at any scale."""
+    selection = read(currency="eur", at_least="0.000000000001", at_most="20.005")
+    assert (selection.currency, selection.at_least, selection.at_most) == ("EUR", 1, 20_005 * 10**9)
