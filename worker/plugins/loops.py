@@ -191,7 +191,8 @@ class Loops:
         if loop.trusted.is_set() and not loop.given_up:
             loop.trusted.clear()
             here = asyncio.get_running_loop()
-            giving_up = here.call_later(ANSWER_SECONDS, self._give_up, loop)
+            # By call_soon, so that an answer which is there already counts, however busy this loop was.
+            giving_up = here.call_later(ANSWER_SECONDS, here.call_soon, self._give_up, loop)
 
             def turns() -> None:
                 giving_up.cancel()
@@ -203,9 +204,11 @@ class Loops:
         return not loop.given_up
 
     def _give_up(self, loop: _Loop) -> None:
-        self._blocked.add(loop)
-        self._loop, self._replaced = None, True
-        loop.give_up()
+        """Let a loop be that has not shown that it turns."""
+        if not loop.trusted.is_set():
+            self._blocked.add(loop)
+            self._loop, self._replaced = None, True
+            loop.give_up()
 
 
 async def _awaited(method: Method, given: tuple[Any, ...]) -> Outcome:

@@ -181,10 +181,20 @@ async def test_nobody_is_put_on_a_loop_in_doubt(caller: Caller, let_go: threadin
     place = caller._place(question(blocks).use.bound)  # type: ignore[arg-type]
     assert isinstance(place, Loops)
     blocking = asyncio.ensure_future(caller.ask(question(blocks)))
-    await until(lambda: place._loop and not place._loop.trusted.is_set())
+    await until(lambda: place._blocked or (place._loop and not place._loop.trusted.is_set()))
     assert await caller.ask(question(where, deadline=SOON))
     with pytest.raises(StepOverran):
         await blocking
+
+
+async def test_a_loop_that_has_answered_is_not_given_up(caller: Caller) -> None:
+    """A worker that comes late to look goes by the answer, not by the time that has passed."""
+    before = await caller.ask(question(where, deadline=SOON))
+    place = caller._places["step one", True]
+    assert isinstance(place, Loops)
+    assert place._loop is not None
+    place._give_up(place._loop)
+    assert await caller.ask(question(where, deadline=SOON)) == before
 
 
 async def test_blocked_loops_are_bounded(
