@@ -176,6 +176,12 @@ def test_messages_show_values_quoted_and_cut(value: object, text: str) -> None:
     assert shown(value) == text
 
 
+@pytest.mark.parametrize("cut_off", ["a'", "'", "''"])
+def test_what_is_cut_off_decides_nothing(cut_off: str) -> None:
+    """Not even which quotes the rest is shown in."""
+    assert shown("a" * 41 + cut_off) == f"'{'a' * 39}..."
+
+
 def test_bounds_are_those_of_signed_64_bits_and_twelve_decimals() -> None:
     """The promised bounds, and powers of ten as far as amounts times percentages reach."""
     assert (MIN_UNITS, MAX_UNITS, MAX_SCALE) == (-9223372036854775808, 9223372036854775807, 12)
