@@ -238,7 +238,7 @@ def _where(work: Work, dispatch: Dispatch | None) -> _Where:
 
 
 def _ending(work: Work, outcome: Outcome) -> Ending:
-    state, dispatch_id, code = State.DISPATCHED, None, None
+    state, dispatch_id, code = State.DISPATCHED, work.intended, None
     match outcome:
         case Dispatched():
             dispatch_id = outcome.dispatch_id

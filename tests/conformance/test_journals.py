@@ -186,7 +186,7 @@ async def test_a_resumed_payment_stays_with_its_processor_through_delays(rig: Jo
     await journal.record([ended(State.DELAYED, first)], later(2))
     back = intent(processor="beta", attempt=2)
     assert await journal.claim([back], later(3)) == [resume_of(first)]
-    await journal.record([ended(State.DEAD_LETTERED, back, "retries_exhausted")], later(4))
+    await journal.record([ended(State.DEAD_LETTERED, first._replace(attempt=2))], later(4))
     redriven = intent(processor="beta", redrives=1)
     assert await journal.claim([redriven], later(5)) == [resume_of(first)]
 
@@ -266,6 +266,15 @@ async def test_an_earlier_deliverys_ending_ends_nothing(rig: JournalRig) -> None
     await journal.claim([first], later(0))
     back = intent(attempt=2, redelivered=True)
     assert isinstance((await journal.claim([back], later(61)))[0], Resume)
+    await journal.record([ended(State.DELAYED, first)], later(62))
+    assert find(rig, "pay-1").state is State.CLAIMED
+
+
+async def test_an_ending_of_another_intent_ends_nothing(rig: JournalRig) -> None:
+    """A delivery that was about to be delayed lost its claim to a repeat, which is about to be dispatched."""
+    journal, first = rig.worker("a"), intent(processor=None)
+    await journal.claim([first], later(0))
+    assert await journal.claim([intent()], later(61)) == [NEW]
     await journal.record([ended(State.DELAYED, first)], later(62))
     assert find(rig, "pay-1").state is State.CLAIMED
 

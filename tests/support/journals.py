@@ -90,7 +90,7 @@ def dispatched(of: Intent) -> Ending:
 
 def ended(state: State, of: Intent, code: str = "unroutable") -> Ending:
     """A confirmed delay or dead letter."""
-    return Ending(state, of.payment_id, None, code, of.attempt, of.trace_id, redrives=of.redrives)
+    return Ending(state, of.payment_id, of.dispatch_id, code, of.attempt, of.trace_id, redrives=of.redrives)
 
 
 @dataclass(frozen=True, slots=True)

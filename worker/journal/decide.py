@@ -127,10 +127,9 @@ def on_record(known: Known, ending: Ending, owner: str, was_intent: Callable[[st
             )
         if known.state is State.DISPATCHED:
             return Change.NOTHING
-    elif (
-        known.state is not State.CLAIMED
-        or known.owner != owner
-        or (known.redrives, known.attempt) != (ending.redrives, ending.attempt)
+    elif known.state is not State.CLAIMED or (
+        (known.owner, known.redrives, known.attempt, known.dispatch_id)
+        != (owner, ending.redrives, ending.attempt, ending.dispatch_id)
     ):
         return Change.STRAY  # in other hands meanwhile, or in the same ones by another delivery
     check_transition(known.payment_id, known.state, ending.state)

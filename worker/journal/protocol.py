@@ -155,8 +155,8 @@ class Ending(NamedTuple):
     """What a delivery came to, once the broker has confirmed it: the delivery is about to be acknowledged.
 
     ``claimed`` is False for a dead letter whose delivery holds no claim: an id that is unreadable or in
-    conflict. ``dispatch_id`` is what was dispatched; ``code`` is why it was not. ``attempt`` and ``redrives``
-    are those of the delivery's intent.
+    conflict. ``dispatch_id`` is the intent's, and for ``dispatched`` what was dispatched; ``code`` is why
+    nothing was. ``attempt`` and ``redrives`` are those of the delivery.
     """
 
     state: State
