@@ -49,6 +49,21 @@ async def test_new_payments_are_new(rig: JournalRig) -> None:
     )  # fmt: skip
 
 
+async def test_states_of_many_payments(rig: JournalRig) -> None:
+    """Asked by payment id alone, all at once; what the journal does not know is left out."""
+    journal = rig.worker("a")
+    sent, dead = intent("sent"), intent("dead's \u20ac\"")
+    await journal.claim([intent("claimed"), sent, dead], later(0))
+    await journal.record([dispatched(sent), ended(State.DEAD_LETTERED, dead)], later(0))
+    books = rig.books()
+    assert books.states(["sent", "never", dead.payment_id, "claimed", sent.dispatch_id or ""]) == {
+        "claimed": State.CLAIMED,
+        "sent": State.DISPATCHED,
+        dead.payment_id: State.DEAD_LETTERED,
+    }
+    assert books.states([]) == {}
+
+
 async def test_an_empty_batch(rig: JournalRig) -> None:
     """Nothing asked, nothing answered."""
     journal = rig.worker("a")

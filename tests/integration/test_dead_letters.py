@@ -5,7 +5,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,8 @@ from tests.support.bodies import payment
 from tests.support.command import run_command
 from tests.support.stage import Stage, eventually, open_stage
 from worker import next_step
-from worker.amqp.browse import browsing
-from worker.dead_letters import Selection
-from worker.dead_letters.actions import DISPATCHED, Redrive
-from worker.dead_letters.walk import Pace, Round
-from worker.envelope import Envelopes
+from worker.dead_letters.actions import DISPATCHED
 from worker.local_broker import LocalBroker
-from worker.session import broker_of
 
 THREE_ATTEMPTS = [1, 2, 3]
 
@@ -44,7 +38,9 @@ async def tap_stage(broker: LocalBroker, prefix: str, tmp_path: Path) -> AsyncIt
 
 async def dead_letters(stage: Stage, *arguments: str) -> tuple[int, str, str]:
     """Run a dead-letter command: exit code, stdout, stderr."""
-    options = ("--amqp-url", stage.url, "--prefix", stage.prefix)
+    options = ["--amqp-url", stage.url, "--prefix", stage.prefix]
+    if arguments[0] == "redrive" and "--journal" not in arguments:
+        options += ["--journal", stage.settings.journal.get_secret_value()]
     done = await asyncio.to_thread(run_command, "dead-letters", *arguments, *options)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
@@ -130,23 +126,38 @@ async def test_dry_run_changes_nothing(tap_stage: Stage) -> None:
 
 
 async def test_payment_that_was_dispatched_meanwhile_stays(tap_stage: Stage) -> None:
-    """Who remembers dispatches is asked before anything is sent."""
+    """A letter that a killed redrive left behind, although its copy went, is refused by the journal."""
+    names = tap_stage.names
     await die_of_no_taker(tap_stage, "pay-1", "pay-2")
+    await tap_stage.bind("alpha")
+    left = await tap_stage.channel.basic_get(names.dead)  # pay-1, in nobody's sight
+    properties = left.header.properties
+    await tap_stage.channel.basic_publish(
+        left.body, exchange=names.dead, routing_key="x", properties=properties
+    )
+    assert counted((await result(tap_stage, "redrive", "--payment-id", "pay-1", "--yes"))["done"]) == 1
+    async with tap_stage.working():
+        await tap_stage.dispatched()
+    await tap_stage.channel.basic_nack(left.delivery_tag)
+    await tap_stage.waits_in(names.dead, 2)
+    done = await result(tap_stage, "redrive", "--yes")
+    assert counted(done["done"]) == 1
+    assert {reason: counted(rows) for reason, rows in done["left"].items()} == {DISPATCHED: 1}
+    async with tap_stage.working():
+        [other] = await tap_stage.dispatched()
+    assert other.json["payment_id"] == "pay-2"
+    assert await tap_stage.leftovers() == {names.dead: 1}
 
-    class Record:
-        async def already_dispatched(self, payment_ids: Any) -> Any:
-            return {"pay-1"} & set(payment_ids)
 
-    names, now = tap_stage.names, datetime.now(UTC)
-    action = Redrive(
-        Envelopes(iter(map(str, range(100))).__next__, names.dead, names.incoming),
-        names.returns, Record(), 3, None, now, lambda: datetime.now(UTC),
-    )  # fmt: skip
-    work = Round(Selection(), action, Pace(None, time.monotonic), False, lambda _: None, 900.0)
-    async with browsing(broker_of(tap_stage.settings), "test", names.dead) as lane:
-        assert await work.go_through(lane)
-    assert (work.report.done.letters, work.report.left[DISPATCHED].letters) == (1, 1)
-    assert await tap_stage.leftovers() == {names.dead: 1, names.incoming: 1}
+async def test_without_a_journal_the_command_says_what_it_cannot_see(tap_stage: Stage) -> None:
+    """One line on stderr; the redrive goes on."""
+    await die_of_no_taker(tap_stage, "pay-1")
+    for journal, said in (
+        ("none", "no journal: nobody knows"),
+        ("sqlite:///nowhere.db", "the workers will notice"),
+    ):
+        code, out, err = await dead_letters(tap_stage, "redrive", "--journal", journal)
+        assert (code, "1 of 1" in out, said in err) == (0, True, True)
 
 
 async def test_rate_is_kept(tap_stage: Stage) -> None:

@@ -24,7 +24,7 @@ from worker.commands.dead_letters_options import (
     read_selection,
     read_settings,
 )
-from worker.commands.options import AmqpUrl, Prefix
+from worker.commands.options import AmqpUrl, Journal, Prefix
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def redrive(
     as_json: AsJson = False,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
+    journal: Journal = None,
 ) -> None:
     """Send dead letters back to the queue of work, where they start at attempt 1 again.
 
@@ -72,18 +73,22 @@ def redrive(
         from datetime import UTC, datetime
 
         from worker.amqp.topology import Names
-        from worker.dead_letters.actions import NoRecord, Redrive
+        from worker.dead_letters.actions import Redrive
+        from worker.dead_letters.record import opened_record
         from worker.envelope import Envelopes
 
         chosen = read_selection(code, processor, payment_id, currency, min_amount, max_amount, since, until)
-        settings = read_settings(amqp_url, prefix)
+        settings = read_settings(amqp_url, prefix, journal)
         names, identity = Names(settings.prefix), secrets.token_hex(8)
         numbers = iter(range(1, sys.maxsize))
-        with _audited(audit, yes) as lines:
+        with (
+            opened_record(settings.journal_address, settings.shown_journal) as record,
+            _audited(audit, yes) as lines,
+        ):
             action = Redrive(
                 envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
                 exchange=names.returns,
-                record=NoRecord(),
+                record=record,
                 max_redrives=max_redrives,
                 audit=_audit(lines, "redrive", settings),
                 began=datetime.now(UTC),

@@ -99,13 +99,13 @@ def _read_bound(text: str | None, option: str) -> int | None:
     return units * POWERS[MAX_SCALE - scale]
 
 
-def read_settings(amqp_url: str | None, prefix: str | None) -> "Settings":
+def read_settings(amqp_url: str | None, prefix: str | None, journal: str | None = None) -> "Settings":
     """Return the settings, with the libraries' own log lines silenced."""
     from worker.amqp.connection import quiet_libraries
     from worker.settings import load_settings
 
     quiet_libraries()
-    return load_settings(amqp_url=amqp_url, prefix=prefix)
+    return load_settings(amqp_url=amqp_url, prefix=prefix, journal=journal)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,10 @@ AmqpUrl = Annotated[
         show_default=False,
     ),
 ]
+Journal = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where payments are remembered, or none.", show_default=False),
+]
 Prefix = Annotated[
     str | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.options import AmqpUrl, Overlays, Prefix, Rules
+from worker.commands.options import AmqpUrl, Journal, Overlays, Prefix, Rules
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
@@ -15,10 +15,7 @@ def run(
     rules: Rules = None,
     overlay: Overlays = None,
     amqp_url: AmqpUrl = None,
-    journal: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where payments are remembered, or none.", show_default=False),
-    ] = None,
+    journal: Journal = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Worker processes, default 1.", show_default=False)
     ] = None,

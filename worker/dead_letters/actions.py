@@ -17,7 +17,7 @@ from worker.dead_letters.walk import Browser, Report
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, MalformedProperties, PublishRefused
 
-DISPATCHED: Final = "dispatched meanwhile"
+DISPATCHED: Final = "dispatched meanwhile, or about to be"
 DIED_SINCE: Final = "died after this command began"
 UNWRITABLE: Final = "its headers fit no message"
 

@@ -1,6 +1,6 @@
 """What can be read in a journal, beside the workers that write it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from worker.journal.entries import Entry
@@ -46,6 +46,9 @@ class Books(Protocol):
 
     def find(self, name: str) -> Standing | None:
         """Return the payment of this id, or else the one with a dispatch of this id."""
+
+    def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
+        """Return the state of each of these payments that the journal knows."""
 
     def history(self, payment_id: str) -> Sequence[Entry]:
         """Return a payment's entries, oldest first."""

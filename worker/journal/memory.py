@@ -1,7 +1,7 @@
 """A journal in this process's memory: for tests, and for looking at what a journal does."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.states import State
 from worker.journal.times import milliseconds
 from worker.money import Carry
 
@@ -169,6 +170,11 @@ class MemoryBooks:
             if entry.dispatch_id == name and entry.payment_id is not None:
                 return self.find(entry.payment_id)
         return None
+
+    def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
+        """See ``Books``."""
+        known = self.memory.payments
+        return {one: known[one].known.state for one in payment_ids if one in known}
 
     def history(self, payment_id: str) -> Sequence[Entry]:
         """See ``Books``."""

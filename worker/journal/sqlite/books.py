@@ -1,16 +1,19 @@
 """The read side of a journal file."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from worker.journal.books import Standing
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.schema import HAPPENINGS, STATES
 from worker.journal.sqlite.writing import unpack
+from worker.journal.states import State
 from worker.money import Carry
 
 _STANDING: Final = """
@@ -22,6 +25,7 @@ _STANDING: Final = """
     FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner
         LEFT JOIN bodies AS b ON b.id = p.batch
 """
+_STATES: Final = "SELECT payment_id, state FROM payments WHERE payment_id IN (SELECT value FROM json_each(?))"
 _ENTRIES: Final = """
     SELECT h.id, h.happening, ifnull(p.payment_id, nullif(h.payment_id, '')), h.payment IS NOT NULL,
         h.attempt, h.code, h.trace_id, o.name, h.began, h.ended, w.currency, w.scale, h.gross, h.net, h.fees,
@@ -64,6 +68,12 @@ class SqliteBooks:
                 by_history = "p.id = (SELECT payment FROM history WHERE dispatch_id = ?)"
                 found = execute(f"{_STANDING} WHERE {by_history}", (name,)).fetchone()
         return None if found is None else _standing(found)
+
+    def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute(_STATES, (orjson.dumps(list(payment_ids)).decode(),)).fetchall()
+        return {payment_id: STATES[state] for payment_id, state in found}
 
     def history(self, payment_id: str) -> Sequence[Entry]:
         """See ``Books``."""
