@@ -66,6 +66,7 @@ class FeeComponent(Strict):
 
 
 RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
+FeeRoundingName = RoundingName | Literal["carry"]
 
 
 PluginUse = Annotated[
@@ -84,7 +85,7 @@ class FeeScheduleSpec(Strict):
 
     description: str | None = None
     mode: Literal["inclusive", "exclusive"] = "inclusive"
-    rounding: RoundingName = "half_even"
+    rounding: FeeRoundingName = "half_even"
     when_fee_exceeds: Literal["error", "clamp"] = "error"
     currencies: list[CurrencyRef] | None = None
     components: Annotated[list[FeeComponent], Field(min_length=1)] | None = None

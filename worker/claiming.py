@@ -165,6 +165,7 @@ class JournalClaims:
             work.trace.trace_id,
             *_where(work, dispatch),
             work.delivery.redelivered,
+            carrying=None if dispatch is None else work.carrying(),
         )
 
     def _apply(self, work: Work, intent: Intent, claim: Claim) -> Outcome | None:
@@ -172,6 +173,8 @@ class JournalClaims:
         match claim:
             case New():
                 work.claimed, work.intended = True, intent.dispatch_id
+                if claim.charged is not None:
+                    work.recharge(claim.charged)
             case Resume():
                 work.claimed, work.intended = True, claim.dispatch_id
                 work.resume(

@@ -8,9 +8,20 @@ import orjson
 
 from schemas.payment import Payment
 from worker.errors import InvalidPayment, PaymentExpired
-from worker.money import REST, Amount, CompiledSchedule, Currency, Percent, Share, Split, format_units
+from worker.money import (
+    REST,
+    Amount,
+    ChargedUnits,
+    CompiledSchedule,
+    Currency,
+    Percent,
+    Share,
+    Split,
+    format_units,
+)
 from worker.money.text import POWERS
 from worker.routing import AccountShare, Answers, PluginSchedule, Rates
+from worker.routing.alone import charge_alone
 
 Charge: TypeAlias = tuple[str, int, int, int]
 """Gross, fees and net as JSON members, then gross and net as integers, and the scale of both."""
@@ -33,13 +44,19 @@ def charge(
         return _template((), currency.code) % (text, text), units, units, scale
     names: tuple[str, ...]
     if isinstance(schedule, CompiledSchedule):
-        gross, net, scale, fees = schedule.charge_units(units, scale)
+        gross, net, scale, fees = charge_alone(schedule, units, scale)
         names = schedule.names
     else:
         gross, net, scale, names, fees = schedule.bill(payment, units, scale, answers)
-    charged = [format_units(fee, exponent) for fee in fees]
+    return charged_members(currency, names, (gross, net, scale, fees))
+
+
+def charged_members(currency: Currency, names: tuple[str, ...], charged: ChargedUnits) -> Charge:
+    """Return what is charged, from integers: gross and net at a scale, a fee for each name."""
+    gross, net, scale, fees = charged
+    texts = [format_units(fee, currency.exponent) for fee in fees]
     template = _template(names, currency.code)
-    return template % (format_units(gross, scale), *charged, format_units(net, scale)), gross, net, scale
+    return template % (format_units(gross, scale), *texts, format_units(net, scale)), gross, net, scale
 
 
 @lru_cache(maxsize=4096)

@@ -5,23 +5,29 @@ function of the plan alone. Planned again after a crash, under the same rules an
 payment gives the same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, assert_never
+
+import orjson
 
 from schemas.payment import Payment
 from worker.codec import Decoded
 from worker.dispatch_members import (
+    Charge,
     account_member,
     charge,
+    charged_members,
     enrichment_member,
     expiry_member,
     settlement_member,
 )
 from worker.errors import AmountNotPositive, HeldForReview, NoRoute, PermanentError, RejectedByRule
-from worker.money import Amount, parse_units
+from worker.journal import protocol as journal
+from worker.money import Amount, Carry, CompiledSchedule, Currency, parse_units
 from worker.money.settled import not_settleable
 from worker.money.text import MAX_SCALE, POWERS
 from worker.routing import (
@@ -35,6 +41,7 @@ from worker.routing import (
     RouteSettings,
     RuleTable,
 )
+from worker.routing.alone import carries
 
 
 class Dispatch(NamedTuple):
@@ -72,6 +79,8 @@ class Plan(NamedTuple):
     members: bytes
     charged: Charged
     priority: int | None = None
+    carrying: "CarriedFees | None" = None
+    """For fees rounded by carry: the amounts above are as if no earlier payment had left a remainder."""
 
     def dispatch(self, candidate: int) -> Dispatch:
         """Return the dispatch for the candidate with this index (0 is the route's first)."""
@@ -88,6 +97,42 @@ class Plan(NamedTuple):
             dispatch_id, name, processor.exchange, self.routing_key, body, self.rule, self.rules_version,
             self.priority,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFees:
+    """Fees still to be rounded with what earlier payments of the same account left: ``journal.Carrying``.
+
+    ``finish`` makes the plan again from what is charged; ``candidate`` is whose dispatch ``body`` returns.
+    """
+
+    schedule: CompiledSchedule
+    amount: Amount
+    account: str
+    finish: Callable[[Charge], Plan]
+    candidate: int = 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """A key for each fee's remainder: account, schedule, fee and currency."""
+        return tuple(f"{self.account}/{key}" for key in self.schedule.carry_keys)
+
+    def charge(self, carries: Sequence[Carry]) -> tuple[journal.Charged, Sequence[Carry]]:
+        """Round with the remainders so far; raises as the schedule does."""
+        charge = self.schedule.charge_carrying(self.amount, carries)
+        fees = tuple(fee.money.units for fee in charge.fees)
+        trail = orjson.dumps([step.as_dict() for step in charge.trail]).decode()
+        net = charge.net
+        return journal.Charged(charge.gross.units, net.units, net.scale, fees, trail), charge.carries
+
+    def plan(self, charged: journal.Charged) -> Plan:
+        """Return the plan with these amounts."""
+        integers = (charged.gross, charged.net, charged.scale, charged.fees)
+        return self.finish(charged_members(self.amount.currency, self.schedule.names, integers))
+
+    def body(self, charged: journal.Charged) -> bytes:
+        """Return the candidate's dispatch with these amounts."""
+        return self.plan(charged).dispatch(self.candidate).body
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +172,30 @@ class Planner:
                 raise HeldForReview(f"rule {decision.rule} holds it for a person: {decision.reason}")
             case _:
                 assert_never(decision)
-        added, gross, net, scale = charge(payment, (units, scale), currency, decision.fees, answers)
+        fees = decision.fees
+        charged = charge(payment, (units, scale), currency, fees, answers)
+        plan = self._finish(decoded, payment, currency, decision, more, charged, now, answers)
+        if isinstance(fees, CompiledSchedule) and carries(fees):
+            finish = partial(
+                self._finish, decoded, payment, currency, decision, more, now=now, answers=answers
+            )
+            amount = Amount(units, scale, currency)
+            return plan._replace(carrying=CarriedFees(fees, amount, payment.merchant_id, finish))
+        return plan
+
+    def _finish(  # noqa: PLR0913 - what a plan is made of
+        self,
+        decoded: Decoded,
+        payment: Payment,
+        currency: Currency,
+        decision: Routed,
+        more: str,
+        charged: Charge,
+        now: datetime,
+        answers: Answers,
+    ) -> Plan:
+        """Return the plan of a routed payment, once it is known what it is charged."""
+        added, gross, net, scale = charged
         settings = decision.settings
         if settings is not NO_SETTINGS:
             members = self._settings(settings, payment, Amount(net, scale, currency), now, answers)
@@ -135,7 +203,7 @@ class Planner:
         return Plan(
             payment.payment_id,
             decision.rule,
-            table.version,
+            self.table.version,
             decision.candidates,
             f"{payment.type}.{currency.code.lower()}",
             (added + more if more else added).encode(),

@@ -1,7 +1,7 @@
 """One delivery in the pipeline's hands, and the steps it can take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -10,7 +10,8 @@ from worker.amqp.lane import Delivery, Properties
 from worker.codec import Decoded
 from worker.envelope import Arrival
 from worker.errors import InvariantViolation, PermanentError
-from worker.planning import Charged, Dispatch, Plan, Planner
+from worker.journal.protocol import Charged as JournalCharged
+from worker.planning import CarriedFees, Charged, Dispatch, Plan, Planner
 from worker.routing import Question
 from worker.telemetry.tracing import PaymentTrace
 
@@ -99,6 +100,20 @@ class Work:
         if dispatch is None or dispatch.processor != plan.candidates[candidate].name:
             dispatch = self.dispatch = plan.dispatch(candidate)
         return dispatch
+
+    def carrying(self) -> CarriedFees | None:
+        """Return what the fees of the candidate that is next still wait for, or None."""
+        fees = None if self.plan is None else self.plan.carrying
+        if fees is None or not isinstance(self.step, ToProcessor):
+            return None
+        return replace(fees, candidate=self.step.candidate)
+
+    def recharge(self, charged: JournalCharged) -> None:
+        """Go on with the amounts as the journal has rounded them."""
+        carrying = self.carrying()
+        if carrying is None:
+            raise InvariantViolation("the journal has rounded fees that nobody carries")
+        self.plan, self.dispatch = carrying.plan(charged), None
 
     def resume(self, dispatch: Dispatch) -> None:
         """Send from now on what an earlier worker may have sent, and nothing to another processor."""

@@ -78,6 +78,10 @@ def build_fee_book(
         )
     elif spec.components is None:
         names.problems.add(path, "`components` is missing, or a `plugin` that knows the fees")
+    if spec.rounding == "carry" and mode is not None:
+        names.problems.add_key(
+            (*path, "rounding"), "a cost is only compared, and nothing is carried from one to the next"
+        )
     components = [
         _component(part, (*path, "components", i), names) for i, part in enumerate(spec.components or ())
     ]

@@ -18,6 +18,7 @@ from worker.money import (
     parse_units,
 )
 from worker.routing.actions import cost_of
+from worker.routing.alone import explain_alone
 from worker.routing.decision import AccountShare, Routed
 from worker.routing.fields import POWERS
 from worker.routing.plugin_fees import PluginSchedule
@@ -118,7 +119,7 @@ def _charge(fees: CompiledSchedule | PluginSchedule, payment: Payment, answers: 
     units, scale = parse_units(payment.amount.value)
     if isinstance(fees, PluginSchedule):
         return fees.charge(payment, units, scale, answers)
-    return fees.explain(Amount(units, scale, fees.currency))
+    return explain_alone(fees, Amount(units, scale, fees.currency))
 
 
 def _exchange(

@@ -10,6 +10,7 @@ from worker.errors import PermanentError, TransientError, WorkerError
 from worker.money import parse_units
 from worker.money.settled import not_settleable
 from worker.routing.actions import cost_of
+from worker.routing.alone import charge_alone
 from worker.routing.decision import NO_SETTINGS, Decision, Held, Rejected, Routed
 from worker.routing.fields import AMOUNT_SCALE, POWERS
 from worker.routing.plugin_fees import PluginSchedule
@@ -170,4 +171,4 @@ def _fees(decision: Routed, payment: Payment, amount: tuple[int, int], answers: 
         return 0
     if isinstance(decision.fees, PluginSchedule):
         return sum(decision.fees.bill(payment, *amount, answers).fees)
-    return sum(decision.fees.charge_units(*amount)[3])
+    return sum(charge_alone(decision.fees, *amount)[3])
