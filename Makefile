@@ -17,11 +17,12 @@ SETUP := .ci/setup
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+BROKER_TESTS ?= tests/integration tests/conformance/test_lanes.py tests/faults
 
-.PHONY: help setup demo test faults lint bench clean
+.PHONY: help setup demo test test-brokers faults lint bench clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMPS)/dev $(STAMPS)/rabbitmq ## install Python packages into .venv, and RabbitMQ when it is missing
 
@@ -36,6 +37,13 @@ faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## fuzz the decoder for ten minutes, th
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-600} LANE_QUIET_SECONDS=$${LANE_QUIET_SECONDS:-150} \
 		$(BIN)/python -m pytest tests/fuzz tests/integration/test_lane_ends.py $(PYTEST_ARGS)
 
+test-brokers: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run the integration and fault suites on RabbitMQ 3.10, 4.0 and 4.3 (as root)
+	@echo "on this system's RabbitMQ"; $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS)
+	@for suite in trixie sid; do \
+		home=$$(.ci/other-rabbitmq $$suite .brokers/$$suite) || { [ $$? -eq 3 ] && exit 0 || exit 1; }; \
+		echo "on the RabbitMQ of Debian $$suite"; RABBITMQ_HOME=$$home $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS); \
+	done
+
 lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON Schemas
 	@$(SETUP) step "ruff check" $(BIN)/ruff check .
 	@$(SETUP) step "ruff format" $(BIN)/ruff format --check .
@@ -47,7 +55,7 @@ bench: $(STAMPS)/bench $(STAMPS)/rabbitmq ## measure throughput and rewrite the 
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove what make made; installed system packages stay
-	@rm -rf $(VENV) $(STAMPS) build dist demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	@rm -rf $(VENV) $(STAMPS) .brokers build dist demo-output .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,6 +5,7 @@ Usage: python -m benchmarks.throughput [--quick]
 
 import argparse
 import asyncio
+import itertools
 import shutil
 import subprocess
 import sys
@@ -47,8 +48,11 @@ def build_c_relay(folder: Path) -> Path | None:
     return target if built.returncode == 0 else None
 
 
-async def measure(url: str, port: int, c_relay: Path | None, count: int, rounds: int) -> list[Contestant]:
-    """Interleave the contestants' rounds."""
+async def measure(
+    broker: LocalBroker, folder: Path, c_relay: Path | None, count: int, rounds: int
+) -> list[Contestant]:
+    """Interleave the contestants' rounds; journals go to ``folder``."""
+    url = broker.url
     settings = load_settings(amqp_url=url, rules=(RULES,), prefetch=PREFETCH)
     table = load_rules(settings.rules)
     await prepare_topology(settings, table)
@@ -59,27 +63,20 @@ async def measure(url: str, port: int, c_relay: Path | None, count: int, rounds:
     python = [sys.executable]
     contestants = []
     if c_relay is not None:
-        command = [str(c_relay), str(port), *relay_arguments]
+        command = [str(c_relay), str(broker.port), *relay_arguments]
         contestants.append(Contestant("C relay, no work", lambda: command, "bench.in", ["bench.out"]))
     bare = [*python, str(HERE / "relays/aiormq_relay.py"), url, *relay_arguments]
     contestants.append(Contestant("bare aiormq relay, no work", lambda: bare, "bench.in", ["bench.out"]))
-    worker = [
-        *python,
-        "-m",
-        "worker",
-        "run",
-        "--amqp-url",
-        url,
-        "--rules",
-        str(RULES),
-        "--prefetch",
-        str(PREFETCH),
-    ]
+    worker = [*python, "-m", "worker", "run", "--amqp-url", url, "--rules", str(RULES)]
+    worker += ["--prefetch", str(PREFETCH), "--journal"]
+    files = (f"sqlite:///{folder / f'journal-{number}.db'}" for number in itertools.count())
+    incoming = f"{settings.prefix}.incoming"
     inboxes = [f"{p.exchange}.inbox" for p in table.processors.values()]
-    contestants.append(
-        Contestant("payment-worker, 1 process", lambda: worker, f"{settings.prefix}.incoming", inboxes)
-    )
-    bodies = list(_routable(count))
+    contestants += [
+        Contestant("payment-worker without a journal", lambda: [*worker, "none"], incoming, inboxes),
+        Contestant("payment-worker, journal in SQLite", lambda: [*worker, next(files)], incoming, inboxes),
+    ]
+    bodies = list(routable(count))
     for number in range(rounds):
         for contestant in contestants:
             contestant.rounds.append(await run_round(connection, contestant, bodies))
@@ -89,7 +86,7 @@ async def measure(url: str, port: int, c_relay: Path | None, count: int, rounds:
     return contestants
 
 
-def _routable(count: int) -> list[bytes]:
+def routable(count: int) -> list[bytes]:
     """Payments that the default rules dispatch, every one."""
     bodies = (body for body in generate(2 * count, seed=1) if b'"KWD"' not in body)
     return [body for body, _ in zip(bodies, range(count), strict=False)]
@@ -101,13 +98,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
     options = parser.parse_args(arguments)
     count, rounds = (6_000, 2) if options.quick else (30_000, 5)
-    with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
-        c_relay = build_c_relay(Path(folder))
+    with tempfile.TemporaryDirectory() as folder_name, LocalBroker() as broker:
+        folder = Path(folder_name)
+        c_relay = build_c_relay(folder)
         if c_relay is None:
             print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
         fsync = fsync_ms(broker.folder)
-        contestants = asyncio.run(measure(broker.url, broker.port, c_relay, count, rounds))
-    size = sum(map(len, _routable(1000))) / 1000
+        contestants = asyncio.run(measure(broker, folder, c_relay, count, rounds))
+    size = sum(map(len, routable(1000))) / 1000
     quick = " --quick" if options.quick else ""
     notes = [
         f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
