@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from schemas.dead_letter import Attempt, DeadLetterHeaders, ExportedDeadLetter
 from schemas.dispatch import Dispatch
+from schemas.event import Event
 from schemas.payment import Payment
 from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
@@ -19,6 +20,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "dead_letter_headers": DeadLetterHeaders,
     "dead_letter_attempt": Attempt,
     "exported_dead_letter": ExportedDeadLetter,
+    "event": Event,
     "rules": RuleDocument,
     "rule_tests": RuleTests,
 }

@@ -241,6 +241,7 @@ async def test_a_return_before_its_dispatch_is_on_record(rig: JournalRig) -> Non
     journal = rig.worker("b")
     assert await journal.claim([back], later(1)) == [Held(59.0)]
     assert await journal.claim([back], later(61)) == [NEW]
+    assert happenings(rig) == [Happening.DISPATCHED, Happening.RETURNED]
 
 
 async def test_a_late_confirm_is_a_fact(rig: JournalRig) -> None:

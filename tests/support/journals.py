@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -13,11 +15,13 @@ from tests.support.payments import NOW
 from worker.errors import FeeExceedsAmount
 from worker.journal.books import Books
 from worker.journal.fingerprint import Fingerprints
-from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
+from worker.journal.memory import Memory, MemoryBooks, MemoryJournal, MemoryOutbox
+from worker.journal.outbox import Outbox
 from worker.journal.protocol import Charged, Ending, Intent, Journal
 from worker.journal.sqlite.books import SqliteBooks
 from worker.journal.sqlite.journal import SqliteJournal
 from worker.journal.sqlite.migrate import migrate
+from worker.journal.sqlite.outbox import SqliteOutbox
 from worker.journal.states import State
 from worker.money import Carry
 from worker.planning import make_dispatch_id
@@ -27,10 +31,11 @@ FINGERPRINTS = Fingerprints(b"a key for tests")
 
 @dataclass(frozen=True, slots=True)
 class JournalRig:
-    """A journal's storage: ``worker`` opens a worker's own way to it, ``books`` the read side."""
+    """A journal's storage: ``worker`` and ``outbox`` open one's own way to it, ``books`` the read side."""
 
     worker: Callable[[str], Journal]
     books: Callable[[], Books]
+    outbox: Callable[[str], Outbox]
 
 
 @asynccontextmanager
@@ -51,10 +56,13 @@ async def journal_rig(backend: str, folder: Path) -> AsyncIterator[JournalRig]:
     def books() -> Books:
         return SqliteBooks.open(path) if backend == "sqlite" else MemoryBooks(memory)
 
+    def outbox(owner: str) -> Outbox:
+        return SqliteOutbox.open(path, owner) if backend == "sqlite" else MemoryOutbox(owner, memory)
+
     if backend == "sqlite":
         migrate(path)
     try:
-        yield JournalRig(worker, books)
+        yield JournalRig(worker, books, outbox)
     finally:
         for journal in opened.values():
             await journal.close()
@@ -73,7 +81,10 @@ def intent(payment_id: str = "pay-1", processor: str | None = "alpha", **changes
     )
     if processor is not None:
         dispatch_id = make_dispatch_id(payment_id, processor)
-        body = orjson.dumps({"dispatch_id": dispatch_id, "payment_id": payment_id})
+        fee = {"name": "processing", "amount": {"value": "0.34", "currency": "EUR"}}
+        body = orjson.dumps(
+            {"dispatch_id": dispatch_id, "payment_id": payment_id, "merchant_id": "studio", "fees": [fee]}
+        )
         made = made._replace(
             processor=processor, exchange=f"processor.{processor}", routing_key="card.eur",
             dispatch_id=dispatch_id, body=body,
@@ -113,3 +124,14 @@ class TooMuch(Thirds):
 
     def charge(self, carries: Any) -> tuple[Charged, list[Carry]]:
         raise FeeExceedsAmount("more than 12.34 EUR")
+
+
+def load_ledger() -> ModuleType:
+    """The example ledger of the documents, as a module."""
+    path = Path(__file__).parents[2] / "docs" / "example_ledger" / "ledger.py"
+    spec = spec_from_file_location("example_ledger", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -29,13 +29,13 @@ from worker.money import Carry
 class Put(NamedTuple):
     """An intent to be written for a payment, new or known.
 
-    ``closes`` is the entry that ends the claim before, with ``code``; None where there is none to end.
+    ``closes`` are the entries that end the claim before, with ``code``; none where there is none to end.
     """
 
     intent: Intent
     charged: Charged | None
     keys: tuple[str, ...]
-    closes: Happening | None = None
+    closes: tuple[Happening, ...] = ()
     code: str | None = None
 
 
@@ -52,7 +52,7 @@ class Takeover(NamedTuple):
     """A known intent that another worker resumes; ``closes`` as for ``Put``."""
 
     intent: Intent
-    closes: Happening | None
+    closes: tuple[Happening, ...]
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Changes:
             if isinstance(change, Held):
                 self.answers.append(change)
             else:
-                self.answers.append(self._replace(known, intent, Happening.REFUSED, amendment.code))
+                self.answers.append(self._replace(known, intent, (Happening.REFUSED,), amendment.code))
 
     def answered(self, body: Callable[[str], bytes | None]) -> list[Claim]:
         """Return the answers in the order of the batch; ``body`` gives the bytes of a payment's intent."""
@@ -110,7 +110,7 @@ class Changes:
             case Change.DUPLICATE:
                 self.duplicates.append(intent)
                 return known.done()
-        closes = Happening.ABANDONED if known.state is State.CLAIMED else None
+        closes: tuple[Happening, ...] = (Happening.ABANDONED,) if known.state is State.CLAIMED else ()
         if change is Change.RESUME:
             self.takeovers.append(Takeover(intent, closes))
             self.resumed.append((len(self.answers), known))
@@ -120,7 +120,9 @@ class Changes:
             )  # fmt: skip
             return NEW  # until its body is read
         if intent.returned is not None and intent.returned == known.dispatch_id:
-            closes = Happening.RETURNED
+            # the processor had it, even where its dispatch is not on record
+            at_processor = known.state is State.DISPATCHED
+            closes = (Happening.RETURNED,) if at_processor else (Happening.DISPATCHED, Happening.RETURNED)
         return self._replace(known, intent, closes, None)
 
     def _new(self, intent: Intent) -> Claim:
@@ -133,7 +135,9 @@ class Changes:
         self._now_known(intent, charged, keys)
         return NEW if charged is None else New(charged)
 
-    def _replace(self, known: Known, intent: Intent, closes: Happening | None, code: str | None) -> Claim:
+    def _replace(
+        self, known: Known, intent: Intent, closes: tuple[Happening, ...], code: str | None
+    ) -> Claim:
         try:
             intent, charged = self._charge(intent, known.charged, known.keys)
         except PermanentError as error:

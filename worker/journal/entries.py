@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """One entry of the history; amounts are integers at ``scale``, times milliseconds since 1970.
 
     ``began`` is when the claim was made that ended at ``ended``. ``claimed`` is False where the delivery held
-    no claim: what it came to says nothing about the payment of that id.
+    no claim: what it came to says nothing about the payment of that id. ``body`` is the intent's.
     """
 
     number: int
@@ -47,3 +47,4 @@ class Entry(NamedTuple):
     candidate: int | None = None
     processor: str | None = None
     dispatch_id: str | None = None
+    body: bytes | None = None

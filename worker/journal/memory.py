@@ -10,6 +10,7 @@ from worker.journal.books import Standing
 from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
+from worker.journal.outbox import PUBLISHED, Due, event_of
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
 from worker.journal.states import State
 from worker.journal.times import milliseconds
@@ -37,6 +38,8 @@ class Memory:
     entries: list[Entry] = field(default_factory=list)
     carries: dict[str, Carry] = field(default_factory=dict)
     carried: list[Carried] = field(default_factory=list)
+    outbox: tuple[int, str, int] = (0, "", 0)
+    """Its position, the publisher that has it, and until when."""
     fingerprint_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def enter(self, *values: Any) -> None:
@@ -82,7 +85,7 @@ class MemoryJournal:
         ended, strays = sort_endings(endings, known, self.owner, self.memory.was_intent)
         for ending in ended:
             payment = self.memory.payments[ending.payment_id or ""]
-            self._close(payment, Happening(ending.state.value), at, ending.code)
+            self._close(payment, [Happening(ending.state.value)], at, ending.code)
             payment.known = payment.known._replace(state=ending.state)
             payment.code, payment.changed = ending.code, at
         for ending in strays:
@@ -138,9 +141,9 @@ class MemoryJournal:
             )  # fmt: skip
         return changes.answered(lambda payment_id: payments[payment_id].intent.body)
 
-    def _close(self, payment: Payment, happening: Happening | None, at: int, code: str | None) -> None:
-        """Write the entry that ends a claim, or nothing where the payment was in nobody's hands."""
-        if happening is not None:
+    def _close(self, payment: Payment, happenings: Iterable[Happening], at: int, code: str | None) -> None:
+        """Write the entries that end a claim; none where the payment was in nobody's hands."""
+        for happening in happenings:
             intent, known = payment.intent, payment.known
             self.memory.enter(
                 happening, intent.payment_id, True, known.attempt, code, intent.trace_id, known.owner,
@@ -151,8 +154,48 @@ class MemoryJournal:
 def _described(intent: Intent) -> tuple[Any, ...]:
     return (
         intent.currency, intent.scale, intent.gross, intent.net, intent.fees, intent.rule,
-        intent.rules_version, intent.candidate, intent.processor, intent.dispatch_id,
+        intent.rules_version, intent.candidate, intent.processor, intent.dispatch_id, intent.body,
     )  # fmt: skip
+
+
+@dataclass(slots=True)
+class MemoryOutbox:
+    """See ``Outbox``."""
+
+    owner: str
+    memory: Memory
+    lease_seconds: float = 30.0
+
+    def due(self, now: datetime, limit: int) -> Due | None:
+        """See ``Outbox``."""
+        position, owner, lease_until = self.memory.outbox
+        at = milliseconds(now)
+        told = [
+            entry
+            for entry in self.memory.entries
+            if entry.number > position
+            and entry.happening in PUBLISHED
+            and (entry.claimed or entry.happening is not Happening.DISPATCHED)
+        ][:limit]
+        if not told or (owner != self.owner and at < lease_until):
+            return None
+        self.memory.outbox = (position, self.owner, at + int(self.lease_seconds * 1000))
+        events = [event_of(entry, self.memory.fingerprint_key) for entry in told]
+        return Due(events, str(told[-1].number))
+
+    def done(self, position: str) -> bool:
+        """See ``Outbox``."""
+        before, owner, lease_until = self.memory.outbox
+        if owner != self.owner or int(position) <= before:
+            return False
+        self.memory.outbox = (int(position), owner, lease_until)
+        return True
+
+    def close(self) -> None:
+        """See ``Outbox``."""
+        position, owner, _ = self.memory.outbox
+        if owner == self.owner:
+            self.memory.outbox = (position, owner, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import orjson
 from worker.journal.books import Standing
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
-from worker.journal.sqlite.schema import HAPPENINGS, STATES
+from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs
+from worker.journal.sqlite.schema import STATES
 from worker.journal.sqlite.writing import unpack
 from worker.journal.states import State
 from worker.money import Carry
@@ -26,16 +27,9 @@ _STANDING: Final = """
         LEFT JOIN bodies AS b ON b.id = p.batch
 """
 _STATES: Final = "SELECT payment_id, state FROM payments WHERE payment_id IN (SELECT value FROM json_each(?))"
-_ENTRIES: Final = """
-    SELECT h.id, h.happening, ifnull(p.payment_id, nullif(h.payment_id, '')), h.payment IS NOT NULL,
-        h.attempt, h.code, h.trace_id, o.name, h.began, h.ended, w.currency, w.scale, h.gross, h.net, h.fees,
-        w.rule, w.rules_version, w.candidate, w.processor, h.dispatch_id
-    FROM history AS h JOIN owners AS o ON o.id = h.owner
-        LEFT JOIN payments AS p ON p.id = h.payment LEFT JOIN ways AS w ON w.id = h.way
-"""
 _HISTORY: Final = f"""
-    {_ENTRIES} WHERE h.payment = (SELECT id FROM payments WHERE payment_id = :id)
-    UNION ALL {_ENTRIES} WHERE h.payment_id = :id ORDER BY 1
+    {ENTRIES} WHERE h.payment = (SELECT id FROM payments WHERE payment_id = :id)
+    UNION ALL {ENTRIES} WHERE h.payment_id = :id ORDER BY 1
 """
 
 
@@ -79,7 +73,8 @@ class SqliteBooks:
         """See ``Books``."""
         with speaking_of(self.path):
             found = self.connection.execute(_HISTORY, {"id": payment_id}).fetchall()
-        return [_entry(row) for row in found]
+            blobs = read_blobs(self.connection, {row[-3] for row in found if row[-3] is not None})
+        return [entry_of(row, blobs) for row in found]
 
     def carries(self) -> Mapping[str, Carry]:
         """See ``Books``."""
@@ -97,8 +92,3 @@ def _standing(row: Sequence[Any]) -> Standing:
     charged, _ = unpack(more[18])
     more[18] = None if charged is None else charged.trail
     return Standing(payment_id, fingerprint.lower(), STATES[state], attempt, redrives, bool(pinned), *more)
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    number, happening, payment_id, claimed, *more = row
-    return Entry(number, HAPPENINGS[happening], payment_id, bool(claimed), *more)

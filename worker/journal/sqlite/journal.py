@@ -15,7 +15,7 @@ from worker.errors import JournalUnavailable, WorkerError
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
 from worker.journal.sqlite.batch import Batch, Mine, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
-from worker.journal.sqlite.reading import read_fingerprint_key
+from worker.journal.sqlite.reading import read_secret
 from worker.journal.sqlite.writing import Interned
 
 MAX_REQUESTS: Final = 16
@@ -66,7 +66,7 @@ class SqliteJournal:
         connection = connect(path)
         try:
             check_version(connection, path)
-            key = read_fingerprint_key(connection)
+            key = read_secret(connection, "fingerprint_key")
         except BaseException:
             connection.close()
             raise

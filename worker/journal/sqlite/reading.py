@@ -1,13 +1,14 @@
 """What the journal file knows of a batch's payments."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
 from worker.journal.decide import Known
-from worker.journal.sqlite.schema import STATES
+from worker.journal.entries import Entry
+from worker.journal.sqlite.schema import HAPPENINGS, STATES
 from worker.journal.sqlite.writing import unpack
 from worker.money import Carry
 
@@ -20,6 +21,13 @@ _KNOWN: Final = """
     JOIN ways AS w ON w.id = p.way
     JOIN owners AS o ON o.id = p.owner
 """
+ENTRIES: Final = """
+    SELECT h.id, h.happening, ifnull(p.payment_id, nullif(h.payment_id, '')), h.payment IS NOT NULL,
+        h.attempt, h.code, h.trace_id, o.name, h.began, h.ended, w.currency, w.scale, h.gross, h.net, h.fees,
+        w.rule, w.rules_version, w.candidate, w.processor, h.dispatch_id, h.batch, h.start, h.length
+    FROM history AS h JOIN owners AS o ON o.id = h.owner
+        LEFT JOIN payments AS p ON p.id = h.payment LEFT JOIN ways AS w ON w.id = h.way
+"""
 _BODIES: Final = """
     SELECT p.payment_id, p.batch, p.start, p.length
     FROM json_each(?) AS asked JOIN payments AS p ON p.payment_id = asked.value
@@ -30,9 +38,9 @@ _WAS_INTENT: Final = """
 """
 
 
-def read_fingerprint_key(connection: sqlite3.Connection) -> bytes:
-    """Return the key that was made with the file."""
-    return bytes(connection.execute("SELECT value FROM secrets WHERE name = 'fingerprint_key'").fetchone()[0])
+def read_secret(connection: sqlite3.Connection, name: str) -> bytes:
+    """Return what was made with the file: ``fingerprint_key`` or ``journal_id``."""
+    return bytes(connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0])
 
 
 def read_known(
@@ -55,14 +63,25 @@ def read_known(
 def read_bodies(connection: sqlite3.Connection, payment_ids: Sequence[str]) -> dict[str, bytes]:
     """Return the bytes of payments' intents."""
     found = connection.execute(_BODIES, (orjson.dumps(payment_ids).decode(),)).fetchall()
-    batches = {batch for _, batch, _, _ in found}
-    blobs = dict(
+    blobs = read_blobs(connection, {batch for _, batch, _, _ in found})
+    return {payment_id: blobs[batch][start : start + length] for payment_id, batch, start, length in found}
+
+
+def read_blobs(connection: sqlite3.Connection, batches: Iterable[int]) -> dict[int, bytes]:
+    """Return the bodies of whole batches."""
+    text = orjson.dumps(list(batches)).decode()
+    return dict(
         connection.execute(
-            "SELECT id, bytes FROM bodies WHERE id IN (SELECT value FROM json_each(?))",
-            (orjson.dumps(list(batches)).decode(),),
+            "SELECT id, bytes FROM bodies WHERE id IN (SELECT value FROM json_each(?))", (text,)
         )
     )
-    return {payment_id: blobs[batch][start : start + length] for payment_id, batch, start, length in found}
+
+
+def entry_of(row: Sequence[Any], blobs: Mapping[int, bytes]) -> Entry:
+    """Return the entry of a row of ``ENTRIES``, with its body where its batch is among ``blobs``."""
+    number, happening, payment_id, claimed, *more, batch, start, length = row
+    body = blobs[batch][start : start + length] if length and batch in blobs else None
+    return Entry(number, HAPPENINGS[happening], payment_id, bool(claimed), *more)._replace(body=body)
 
 
 def read_carries(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Carry]:

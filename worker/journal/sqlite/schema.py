@@ -41,7 +41,8 @@ MIGRATIONS: Final[Sequence[str]] = (
         name TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT;
-    INSERT INTO secrets (name, value) VALUES ('fingerprint_key', randomblob(32));
+    INSERT INTO secrets (name, value)
+        VALUES ('fingerprint_key', randomblob(32)), ('journal_id', randomblob(16));
     CREATE TABLE owners (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE
@@ -104,10 +105,20 @@ MIGRATIONS: Final[Sequence[str]] = (
         gross INTEGER,
         net INTEGER,
         fees INTEGER,
-        dispatch_id TEXT
+        dispatch_id TEXT,
+        batch INTEGER REFERENCES bodies,
+        start INTEGER,
+        length INTEGER
     ) STRICT;
     CREATE INDEX history_by_payment ON history (payment);
     CREATE INDEX strays ON history (payment_id) WHERE payment_id IS NOT NULL;
+    CREATE TABLE outbox (
+        name TEXT PRIMARY KEY,
+        position INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        lease_until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO outbox VALUES ('events', 0, '', 0);
     CREATE TABLE carries (
         key TEXT PRIMARY KEY,
         remainder TEXT NOT NULL,

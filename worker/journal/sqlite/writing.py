@@ -39,7 +39,7 @@ _own = itemgetter(*map(Intent._fields.index, _OWN))
 _way = itemgetter(*map(Intent._fields.index, _WAY))
 _PER_ROW: Final = (*_OWN, "way", "start", "length", "charged")
 _PER_BATCH: Final = ("batch", "state", "owner", "lease_until", "created", "claimed", "changed")
-_COPIED: Final = "way, gross, net, fees, dispatch_id"
+_COPIED: Final = "way, gross, net, fees, dispatch_id, batch, start, length"
 
 
 @dataclass(slots=True)
@@ -86,13 +86,11 @@ class Writer:
         """Put intents in the place of others."""
         if not puts:
             return
-        for happening, code in {(put.closes, put.code) for put in puts}:
-            if happening is not None:
-                chosen = [
-                    row
-                    for row, put in zip(rows, puts, strict=True)
-                    if (put.closes, put.code) == (happening, code)
-                ]
+        for closes, code in {(put.closes, put.code) for put in puts}:
+            chosen = [
+                row for row, put in zip(rows, puts, strict=True) if (put.closes, put.code) == (closes, code)
+            ]
+            for happening in closes:
                 self._close(chosen, happening, code, now)
         batch, values = self._rows([put.intent for put in puts], packed(puts))
         width = len(_PER_ROW)
@@ -107,7 +105,7 @@ class Writer:
         """Give known intents to this worker, pinned for ever."""
         if not takeovers:
             return
-        closed = [row for row, takeover in zip(rows, takeovers, strict=True) if takeover.closes is not None]
+        closed = [row for row, takeover in zip(rows, takeovers, strict=True) if takeover.closes]
         if closed:
             self._close(closed, Happening.ABANDONED, None, now)
         new = [
