@@ -38,6 +38,10 @@ EXIT_INVARIANT: Final = 3
 EXIT_CRASH_LOOP: Final = 4
 CRASHES_PER_MINUTE: Final = 5
 FLUSH_SECONDS: Final = 5.0
+HURRY_SECONDS: Final = 1.0
+"""How long a process that drains may still take once it is told to hurry."""
+HURRY: Final = signal.SIGQUIT
+"""What the supervisor sends its processes when it is told to stop a second time."""
 HELD_AT_START: Final = frozenset({signal.SIGINT, signal.SIGHUP})
 """Signals that a process which has not come to its own handlers yet must not die of."""
 
@@ -66,8 +70,16 @@ async def _work(settings: Settings, loaded: LoadedRules, plugins: Registry) -> i
         otel_exporter("metrics"), worker.counts, watch.results, lambda: worker.breakers.states
     )
     watching = asyncio.create_task(watch.run())
+    working = asyncio.create_task(worker.run())
+    loop.add_signal_handler(HURRY, lambda: loop.call_later(HURRY_SECONDS, working.cancel))
     try:
-        await worker.run()
+        await asyncio.wait({working})
+        if working.cancelled():
+            log.warning(
+                "hurried: the broker delivers again what was not finished", counts=dict(worker.counts)
+            )
+        else:
+            working.result()
     except ConfigurationError as error:
         log.error("worker cannot go on", code=error.code, reason=str(error))  # noqa: TRY400 - no bug of ours
         return EXIT_CONFIGURATION
@@ -105,6 +117,7 @@ def _child(settings: Settings, kept: KeptRules) -> None:
     """What a spawned process runs. It reads the rules itself, or takes the last good ones if it cannot."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rules to read again
+    signal.signal(HURRY, signal.SIG_IGN)  # until there is something to finish
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_AT_START)
     configure_logs(settings.log_level, settings.log_format)
     quiet_libraries()
@@ -143,9 +156,16 @@ class Supervisor:
         """Run until SIGTERM or SIGINT and return the exit code; 0 when every worker drained in time."""
         log = get_log(pid=os.getpid())
         stop = asyncio.Event()
+
+        def told_to_stop() -> None:
+            if stop.is_set():
+                log.warning("told to stop again", seconds_left=HURRY_SECONDS)
+                self._pass_on(HURRY)
+            stop.set()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
         watching = asyncio.create_task(self.rules.run())
         self.children = [self._start() for _ in range(self.settings.processes)]

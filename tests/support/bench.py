@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
 from pydantic import SecretStr
 from yarl import URL
 
+from tests.support.command import RunningWorker, running_worker
 from tests.support.fault_points import Fault
 from tests.support.ledger import Ledger
 from tests.support.load import BROKEN, RULES, Load, channel_to, connected_to, write_fault_rules
@@ -22,6 +23,7 @@ from tests.support.proxy import Proxy
 from tests.support.stage import eventually
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.topology import Names
+from worker.journal.opening import prepare_journal
 from worker.local_broker import LocalBroker
 from worker.rules_file import load_rules
 from worker.session import prepare_topology, topology_of
@@ -83,6 +85,22 @@ class Bench:
         self.workers.append(worker)
         return worker
 
+    @contextmanager
+    def command(self, **environ: str) -> Iterator[RunningWorker]:
+        """Run the real command for the block, with one worker process and the bench's settings."""
+        settings = self.settings
+        options = ("--amqp-url", self.url, "--prefix", settings.prefix, "--rules", str(self.rules))
+        delays = ",".join(f"{1000 * step:g}ms" for step in settings.delay_steps)
+        env = {
+            "PAYMENT_WORKER_TOPOLOGY": settings.topology,
+            "PAYMENT_WORKER_DELAY_STEPS": delays,
+            "PAYMENT_WORKER_DELIVERY_LIMIT": str(settings.delivery_limit),
+            "PAYMENT_WORKER_JOURNAL": settings.journal.get_secret_value(),
+            **environ,
+        }
+        with running_worker(self.folder / "command.log", *options, env=env) as worker:
+            yield worker
+
     async def publish(self, count: int, *kinds: str) -> None:
         """Publish payments, each confirmed."""
         await self.load.publish(self.load.make(count, *kinds))
@@ -124,6 +142,13 @@ class Bench:
         """Give a processor's inbox back to its exchange."""
         async with channel_to(self.url) as channel:
             await channel.queue_bind(self.ledger.inbox_of(processor), self.exchange_of(processor), "#")
+
+    async def unbind_delays(self) -> None:
+        """Take the delay queues from their exchanges: no payment can be delayed."""
+        async with channel_to(self.url) as channel:
+            for step in self.settings.delay_steps:
+                delay = self.names.delay(step)
+                await channel.queue_unbind(delay, delay, "#")
 
     async def jam(self, processor: str) -> None:
         """Put a queue that is full in the place of a processor's inbox: dispatches for it are refused."""
@@ -252,11 +277,13 @@ async def open_bench(
             "prefetch": 100,
             "delivery_limit": NEVER,
             "log_format": "json",
+            "journal": f"sqlite:///{folder / 'journal.db'}",
             **settings,
         }
     )
     bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
     await bench.declare()
+    prepare_journal(made.journal_address)
     try:
         yield bench
     finally:

@@ -7,26 +7,33 @@ before the worker starts there.
 import inspect
 import itertools
 import os
+import random
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from functools import wraps
 from typing import Any, Final, Literal, Protocol
 
-from worker import intake
+from worker import intake, session
 from worker.amqp.paired import PairedLane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
+from worker.claiming import JournalClaims
 from worker.planning import Planner
 
+_DECADES_SECONDS: Final = 30 * 365 * 86_400.0
 Moment = Literal["before", "after"]
 
 STEPS: Final[Mapping[str, tuple[tuple[Any, str], ...]]] = {
     "take": ((PairedLane, "take"),),
     "decode": ((intake, "decode"),),
     "plan": ((Planner, "plan"),),
+    "claim": ((JournalClaims, "secure"),),
     "send": ((TapLane, "send"), (StandardLane, "send")),
     "confirm": ((TapLane, "_on_confirms"), (StandardLane, "_outcome")),
+    "record": ((JournalClaims, "record"),),
     "settle": ((PairedLane, "settle"),),
 }
 """The steps of the pipeline in order, each with the functions that take it on one lane or the other.
@@ -82,3 +89,25 @@ class Crash:
             return result
 
         return called
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumps:
+    """A wall clock that jumps decades forth and back each time it is read; the monotonic one goes on."""
+
+    seed: int
+
+    def install(self) -> None:
+        """Replace the clock that Python code reads, and the one that the session hands to its pipelines."""
+        chance, real_time = random.Random(self.seed), time.time  # noqa: S311 - not for secrets
+
+        def jumping() -> float:
+            return real_time() + chance.uniform(-_DECADES_SECONDS, _DECADES_SECONDS)
+
+        class JumpingDatetime(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> "JumpingDatetime":
+                return cls.fromtimestamp(jumping(), tz)
+
+        time.time = jumping
+        session.datetime = JumpingDatetime  # type: ignore[misc]

@@ -58,7 +58,8 @@ class Ledger:
 
         Args:
             load: what was published.
-            repeats: whether the fault may make the worker dispatch or dead-letter a payment again.
+            repeats: whether the fault may make the worker dispatch or dead-letter a payment again. A bad
+                payment that was published again is dead-lettered again in any case: nobody remembers it.
             may_die: codes with which good payments may be dead-lettered.
         """
         problems = [*self._strangers(load)]
@@ -82,7 +83,7 @@ class Ledger:
             yield "is neither dispatched nor dead-lettered"
         if dispatches and dead:
             yield f"is dispatched and dead-lettered: {_codes(dead)}"
-        if not repeats and found > max(one.published, 1):
+        if not repeats and found > (one.published if one.code else 1):
             yield f"came {found} times, for {one.published} times that it was published"
         yield from _wrong_dispatches(one, dispatches)
         expected = {one.code} if one.code else set(may_die)

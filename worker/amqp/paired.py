@@ -25,6 +25,8 @@ from worker.errors import AccessRefused, BrokerUnavailable
 
 ACCESS_REFUSED: Final = 403  # AMQP 0-9-1, reply codes
 CLOSE_SECONDS: Final = 5.0
+ACK_SECONDS: Final = 1.0
+"""How long an acknowledgement may wait for a gap to close; what is not acknowledged may repeat."""
 CHANNEL_ERRORS: Final = (AMQPError, ChannelInvalidStateError, OSError)
 
 DeliveryT = TypeVar("DeliveryT")
@@ -44,6 +46,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         self._access_refused: AccessRefused | None = None
         self._outlets = Outlets(lambda: underlay(self._publishing), self._attach)
         self._closings: set[asyncio.Future[None]] = set()  # asyncio itself keeps no task alive
+        self._flushing: asyncio.Task[None] | None = None
         self._clock = ConfirmClock(
             confirm_timeout, self._is_blocked, lambda: self._end(f"no confirm within {confirm_timeout:g} s")
         )
@@ -142,6 +145,8 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         self._ended = self._ended or reason
         self._clock.close()
         self._wake.set()
+        if self._flushing is not None:
+            self._flushing.cancel()
 
     async def take(self, max_deliveries: int) -> Sequence[DeliveryT]:
         """See ``Lane.take``. It waits while what was taken could not be sent."""
@@ -181,6 +186,13 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
     async def settle(self, tags: Iterable[int]) -> None:
         """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""
         await self._acknowledge(self._watermark.settle(tags))
+        if self._watermark.waits and self._flushing is None and self._ended is None:
+            self._flushing = asyncio.create_task(self._flush_soon())
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(ACK_SECONDS)
+        self._flushing = None
+        await self._acknowledge(self._watermark.flush())
 
     async def stop_intake(self) -> None:
         """See ``Lane.stop_intake``. The broker's cancel-ok comes after its last delivery."""

@@ -66,6 +66,11 @@ class Watermark:
         """How many tags, and runs of tags, are kept beyond the gap."""
         return len(self._above) + len(self._acked_above)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something settled is not acknowledged yet."""
+        return bool(self._above)
+
     def deliver(self, tag: int) -> None:
         """Note that the broker has delivered everything up to ``tag``."""
         self.delivered = max(self.delivered, tag)
