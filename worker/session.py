@@ -23,12 +23,13 @@ from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
+from worker.announcing import Announcer
 from worker.breaker import Breakers, State
 from worker.claiming import Claims, JournalClaims, NoClaims
 from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, WorkerError
 from worker.journal.fingerprint import Fingerprints
-from worker.journal.opening import open_journal
+from worker.journal.opening import open_journal, open_outbox
 from worker.journal.protocol import Journal
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
@@ -47,6 +48,11 @@ MEND_SECONDS: Final = 1.0
 
 AnyLane: TypeAlias = TapLane | StandardLane
 T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 def broker_of(settings: Settings) -> Broker:
@@ -193,6 +199,8 @@ class Worker:
         pipeline = asyncio.create_task(self._pipeline.run())
         stopping = asyncio.create_task(self.stop.wait())
         mending = asyncio.create_task(self._mend(lane))
+        announcer = self._make_announcer(lane)
+        announcing = None if announcer is None else asyncio.create_task(announcer.run())
         try:
             await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not pipeline.done():
@@ -203,6 +211,9 @@ class Worker:
             stopping.cancel()
             pipeline.cancel()
             mending.cancel()
+            if announcer is not None and announcing is not None:
+                announcer.stop.set()  # cancelled while it sends, it would end the lane before its last acks
+                await asyncio.wait({announcing}, timeout=self.settings.drain_timeout)
 
     async def _drain(self, pipeline: "asyncio.Task[None]", lane: Lane) -> None:
         """Stop the intake and wait for what is in flight, for at most the drain timeout."""
@@ -231,13 +242,19 @@ class Worker:
         finally:
             stopping.cancel()
 
+    def _make_announcer(self, lane: Lane) -> Announcer | None:
+        """Return what publishes events, where there are to be any."""
+        settings = self.settings
+        if settings.events == "off":
+            return None
+        outbox = open_outbox(settings.journal_address, f"{self._name} {secrets.token_hex(4)}")
+        if outbox is None:
+            return None
+        return Announcer(outbox, lane, Names(settings.prefix).events, utc_now, self.log)
+
     def _make_pipeline(self, lane: Lane) -> Pipeline:
         settings, names = self.settings, Names(self.settings.prefix)
-
-        def now() -> datetime:
-            return datetime.now(UTC)
-
-        steps = NextSteps(policies_of(settings), self.breakers, now, time.monotonic)
+        steps = NextSteps(policies_of(settings), self.breakers, utc_now, time.monotonic)
         claims: Claims = NoClaims()
         if self._journal is not None:
             own = settings.journal_fingerprint_key
@@ -253,7 +270,7 @@ class Worker:
             log=self.log,
             reporter=Reporter(self.counts, self.log, settings.log_level == "debug"),
             limits=Limits(settings.max_batch, settings.max_message_bytes),
-            now=now,
+            now=utc_now,
             delay_exchange=names.delay,
             queue=names.incoming,
             returns=names.returns,

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     journal_lease: Seconds = Field(
         default=60.0, ge=1, description="how long a worker's claim on a payment is respected, at most"
     )
+    events: Literal["on", "off"] = Field(
+        default="off", description="publish what happens to payments to the exchange payments.events"
+    )
     journal_fingerprint_key: SecretStr | None = Field(
         default=None, description="key of the payments' fingerprints; without it, the journal's own"
     )

@@ -68,6 +68,11 @@ class Names:
         """The exchange through which delayed payments come back."""
         return f"{self.prefix}.return"
 
+    @property
+    def events(self) -> str:
+        """The exchange where others are told what happens to payments."""
+        return f"{self.prefix}.events"
+
     def delay(self, seconds: float) -> str:
         """The delay exchange, and its queue of the same name, for one step."""
         return f"{self.prefix}.delay.{format_step(seconds)}"
@@ -97,7 +102,12 @@ def build_topology(
     names = Names(prefix)
     processors = sorted(set(processor_exchanges))
     steps = tuple(delay_steps)
-    exchanges = [Exchange(names.exchange), Exchange(names.returns, "direct"), Exchange(names.dead)]
+    exchanges = [
+        Exchange(names.exchange),
+        Exchange(names.returns, "direct"),
+        Exchange(names.dead),
+        Exchange(names.events),
+    ]
     exchanges += [Exchange(names.delay(step)) for step in steps]
     exchanges += [Exchange(name) for name in processors]
     queues = [

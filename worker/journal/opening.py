@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import assert_never
 
 from worker.journal.address import Address, InMemory, NoJournal, Postgresql, SqliteFile
+from worker.journal.outbox import Outbox
 from worker.journal.protocol import Journal
 
 
@@ -29,6 +30,25 @@ def prepare_journal(address: Address) -> bool:
             with closing(connect(path)) as connection:
                 check_version(connection, path)
             return False
+        case Postgresql():
+            raise NotImplementedError
+        case _:
+            assert_never(address)
+
+
+def open_outbox(address: Address, owner: str) -> Outbox | None:
+    """Open a journal's events for one publisher, or None where there are none to be had.
+
+    Raises:
+        JournalUnavailable, JournalMismatch: as ``open_journal``.
+    """
+    match address:
+        case NoJournal() | InMemory():
+            return None
+        case SqliteFile(path):
+            from worker.journal.sqlite.outbox import SqliteOutbox
+
+            return SqliteOutbox.open(Path(path), owner)
         case Postgresql():
             raise NotImplementedError
         case _:
