@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import broker, dead_letters, demo, money, plugins, publish, rules, run, topology
+from worker.commands import broker, dead_letters, demo, journal, money, plugins, publish, rules, run, topology
 
 app = typer.Typer(
     name="payment-worker",
@@ -43,6 +43,7 @@ app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(money.app, name="money")
+app.add_typer(journal.app, name="journal")
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from worker.journal.outbox import Outbox
 from worker.journal.protocol import Charged, Ending, Intent, Journal
 from worker.journal.sqlite.books import SqliteBooks
 from worker.journal.sqlite.journal import SqliteJournal
-from worker.journal.sqlite.migrate import migrate
 from worker.journal.sqlite.outbox import SqliteOutbox
+from worker.journal.sqlite.upkeep import migrate
 from worker.journal.states import State
 from worker.money import Carry
 from worker.planning import make_dispatch_id

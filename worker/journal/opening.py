@@ -4,9 +4,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
+from worker.errors import InvalidSettings
 from worker.journal.address import Address, InMemory, NoJournal, Postgresql, SqliteFile
 from worker.journal.outbox import Outbox
 from worker.journal.protocol import Journal
+from worker.journal.upkeep import Upkeep
 
 
 def prepare_journal(address: Address) -> bool:
@@ -21,7 +23,7 @@ def prepare_journal(address: Address) -> bool:
             return False
         case SqliteFile(pure):
             from worker.journal.sqlite.connection import check_version, connect
-            from worker.journal.sqlite.migrate import migrate
+            from worker.journal.sqlite.upkeep import migrate
 
             path = Path(pure)
             if not path.exists():
@@ -75,6 +77,27 @@ async def open_journal(address: Address, owner: str, lease_seconds: float) -> Jo
             from worker.journal.sqlite.journal import SqliteJournal
 
             return SqliteJournal.open(Path(path), owner, lease_seconds)
+        case Postgresql():
+            raise NotImplementedError
+        case _:
+            assert_never(address)
+
+
+def open_upkeep(address: Address) -> Upkeep:
+    """Open an operator's way to a journal.
+
+    Raises:
+        InvalidSettings: there is none to look after.
+    """
+    match address:
+        case NoJournal() | InMemory():
+            raise InvalidSettings(
+                "there is no journal to look after: --journal or PAYMENT_WORKER_JOURNAL names none that lasts"
+            )
+        case SqliteFile(path):
+            from worker.journal.sqlite.upkeep import SqliteUpkeep
+
+            return SqliteUpkeep(Path(path))
         case Postgresql():
             raise NotImplementedError
         case _:

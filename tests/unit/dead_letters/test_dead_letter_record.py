@@ -11,7 +11,7 @@ from worker.dead_letters.record import JournalRecord, opened_record
 from worker.errors import JournalMismatch
 from worker.journal.address import NoJournal, SqliteFile
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
-from worker.journal.sqlite.migrate import migrate
+from worker.journal.sqlite.upkeep import migrate
 from worker.journal.states import State
 
 

@@ -18,8 +18,8 @@ from worker.journal.protocol import NEW, Done, New
 from worker.journal.sqlite import connection as connections
 from worker.journal.sqlite.books import SqliteBooks
 from worker.journal.sqlite.journal import SqliteJournal
-from worker.journal.sqlite.migrate import migrate
 from worker.journal.sqlite.schema import VERSION
+from worker.journal.sqlite.upkeep import migrate
 from worker.journal.states import State
 
 
@@ -31,6 +31,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_new_file_has_to_be_migrated(tmp_path: Path) -> None:
     """A worker does not make tables by itself: it says what to run."""
+    with pytest.raises(JournalMismatch, match="there is no journal"):
+        SqliteJournal.open(tmp_path / "journal.db", "a")
+    (tmp_path / "journal.db").touch()
     with pytest.raises(
         JournalMismatch, match=f"version 0 of .* needs {VERSION}; run: payment-worker journal migrate"
     ):

@@ -18,15 +18,15 @@ _OLDEST: Final = (3, 37, 0)
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open a journal file as it is.
+def connect(path: Path, *, read_only: bool = False, new: bool = False) -> sqlite3.Connection:
+    """Open a journal file as it is; with ``new``, also one that is not there yet.
 
     Every commit is on disk when it returns (``synchronous=FULL``): were an intent undone by a power cut,
     another worker could choose another processor.
 
     Raises:
         JournalUnavailable: it cannot be opened.
-        JournalMismatch: this SQLite is too old, or the file is another program's.
+        JournalMismatch: there is no such file, it is another program's, or this SQLite is too old.
         JournalCorrupt: the file is damaged, or no database.
     """
     if sqlite3.sqlite_version_info < _OLDEST:
@@ -34,9 +34,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old for the journal; it needs"
             f" {'.'.join(map(str, _OLDEST))} or newer, which comes with the Python that uses it"
         )
+    if not new and not path.exists():
+        raise JournalMismatch(
+            f"there is no journal {path}; if that is where it is to be, run: payment-worker journal migrate"
+        )
     with speaking_of(path):
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}", uri=True,
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc' if new else 'rw'}", uri=True,
             timeout=BUSY_SECONDS, isolation_level=None, cached_statements=64, check_same_thread=False,
         )  # fmt: skip
         try:

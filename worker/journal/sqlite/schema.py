@@ -61,6 +61,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     ) STRICT;
     CREATE TABLE bodies (
         id INTEGER PRIMARY KEY,
+        payments INTEGER NOT NULL,
         bytes BLOB NOT NULL
     ) STRICT;
     CREATE TABLE payments (

@@ -193,10 +193,10 @@ class Writer:
             values += (number, start, length, charged)
             bodies.append(body)
             start += length
-        batch = self.connection.execute(
-            "INSERT INTO bodies (bytes) VALUES (?)", (b"".join(bodies),)
-        ).lastrowid
-        return batch or 0, values
+        written = self.connection.execute(
+            "INSERT INTO bodies (payments, bytes) VALUES (?, ?)", (len(bodies), b"".join(bodies))
+        )
+        return written.lastrowid or 0, values
 
     def _way_number(self, way: tuple[Any, ...]) -> int:
         execute = self.connection.execute
