@@ -17,7 +17,7 @@ _SETTINGS = re.compile(r"(PAYMENT_WORKER_|OTEL_|NO_COLOR|FORCE_COLOR|COLUMNS)")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without the worker's settings, and without a journal; with ``extra`` added."""
+    """This process's environment without the worker's settings, without a journal, with ``extra`` added."""
     kept = {name: value for name, value in os.environ.items() if not _SETTINGS.match(name)}
     return {**kept, "COLUMNS": "200", "PAYMENT_WORKER_JOURNAL": "none", **(extra or {})}
 
