@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import broker, dead_letters, demo, journal, money, plugins, publish, rules, run, topology
+from worker.commands import (
+    broker,
+    dead_letters,
+    demo,
+    journal,
+    money,
+    payment,
+    plugins,
+    publish,
+    rules,
+    run,
+    topology,
+)
 
 app = typer.Typer(
     name="payment-worker",
@@ -38,6 +50,7 @@ app.command()(demo.demo)
 app.command()(publish.generate)
 app.command()(publish.publish)
 app.command()(broker.broker)
+app.command()(payment.payment)
 app.command()(plugins.plugins)
 app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")

@@ -348,6 +348,12 @@ class InvalidMoneyRule(ConfigurationError):
     code = "invalid_money_rule"
 
 
+class JournalMissing(ConfigurationError):
+    """There is no journal to be read where one is asked for."""
+
+    code = "journal_missing"
+
+
 class JournalMismatch(ConfigurationError):
     """The journal's tables are missing, or of another version than this program's."""
 

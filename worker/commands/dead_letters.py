@@ -67,6 +67,7 @@ def list_(
         import uvloop
 
         from worker.commands import dead_letters_view as view
+        from worker.commands.plain import write_json
         from worker.dead_letters import Totals
 
         chosen = read_selection(code, processor, payment_id, currency, min_amount, max_amount, since, until)
@@ -77,13 +78,13 @@ def list_(
         def found(letter: "DeadLetter") -> bool:
             sums.add(letter)
             if not totals and (most is None or sums.letters <= most):
-                view.write_json(view.described(letter)) if as_json else rows.append(letter)
+                write_json(view.described(letter)) if as_json else rows.append(letter)
             return totals or not as_json or sums.letters != most
 
         with progress(looked, show=not (as_json and sys.stdout.isatty())):
             uvloop.run(_find(settings, chosen, looked, found))
         if totals and as_json:
-            view.write_json({"looked_at": looked.letters, "totals": view.totals_json(sums)})
+            write_json({"looked_at": looked.letters, "totals": view.totals_json(sums)})
         elif not as_json:
             view.show_list(rows, sums, looked, chosen.codes)
 
@@ -101,6 +102,7 @@ def show(
         import uvloop
 
         from worker.commands import dead_letters_view as view
+        from worker.commands.plain import write_json
         from worker.dead_letters import Selection
         from worker.dead_letters.exported import to_exported
 
@@ -125,7 +127,7 @@ def show(
             if raw:
                 sys.stdout.buffer.write(one.delivery.body)
             elif as_json:
-                view.write_json({**view.described(one), "message_as_exported": to_exported(one)})
+                write_json({**view.described(one), "message_as_exported": to_exported(one)})
             else:
                 view.show_letter(one)
 

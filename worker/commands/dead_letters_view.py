@@ -1,10 +1,8 @@
 """How dead letters look: tables for people, JSON for machines. What others wrote is shown, never obeyed."""
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.box import SIMPLE_HEAD
@@ -14,22 +12,23 @@ from rich.text import Text
 
 from schemas import dead_letter as names
 from worker.commands.dead_letters_options import Looked
+from worker.commands.plain import (
+    INDENT,
+    clean,
+    grid,
+    grouped,
+    mask_cards,
+    result_console,
+    safe,
+    when,
+    write_json,
+)
 from worker.dead_letters import DeadLetter, Totals, advice_for, plain_amount
 from worker.dead_letters.exported import to_json
 from worker.envelope import origin, producer_headers, rfc3339
 
 if TYPE_CHECKING:
     from worker.dead_letters.walk import Report
-
-_CARD: Final = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,18}(?!\d)")
-"""What the card networks' numbers look like."""
-_INDENT: Final = "  "
-
-
-def write_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object as a line."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
 
 
 def described(letter: DeadLetter) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def totals_json(totals: Totals) -> list[dict[str, Any]]:
 
 def show_list(letters: Sequence[DeadLetter], totals: Totals, looked: Looked, codes: frozenset[str]) -> None:
     """Show a table of letters, and what all that were chosen add up to."""
-    console = _console()
+    console = result_console()
     if not totals.letters:
         console.print(looked.nothing_found(codes))
         return
@@ -72,15 +71,15 @@ def show_list(letters: Sequence[DeadLetter], totals: Totals, looked: Looked, cod
         for letter in letters:
             tries = f"{len(letter.attempts)}" + (f" (redrive {n})" if (n := letter.arrival.redrives) else "")
             amount = (
-                "?" if letter.amount is None else _grouped(plain_amount(letter.amount[1], letter.amount[0]))
+                "?" if letter.amount is None else grouped(plain_amount(letter.amount[1], letter.amount[0]))
             )
             table.add_row(
-                _text(letter.name),
-                _text(letter.code),
-                _text(f"{amount} {letter.amount[0] if letter.amount else ''}"),
+                safe(letter.name),
+                safe(letter.code),
+                safe(f"{amount} {letter.amount[0] if letter.amount else ''}"),
                 tries,
-                _text(_when(letter.dead_at)),
-                _text(letter.message),
+                safe(when(letter.dead_at)),
+                safe(letter.message),
             )
         console.print(table)
     _show_totals(console, totals)
@@ -110,7 +109,7 @@ def show_result(
             }
         )
         return
-    console = _console()
+    console = result_console()
     done = report.done.letters
     if not done and not report.left:
         console.print(looked.nothing_found(codes) if dry_run or looked.letters else "no dead letters")
@@ -119,7 +118,7 @@ def show_result(
         _show_totals(console, report.done)
         if dry_run:
             for code in sorted(report.done.codes):
-                console.print(Text.assemble((f"  {_clean(code)}  ", "bold"), advice_for(code)))
+                console.print(Text.assemble((f"  {clean(code)}  ", "bold"), advice_for(code)))
     for reason, totals in report.left.items():
         console.print(f"{totals.letters:,} stay: {reason}")
     if dry_run:
@@ -133,7 +132,7 @@ def show_result(
 
 def show_letter(letter: DeadLetter) -> None:
     """Show everything about one letter, and what to do next."""
-    console = _console()
+    console = result_console()
     past, properties = letter.arrival, letter.properties
     exchange, key = origin(letter.delivery, past)
     facts = {
@@ -142,7 +141,7 @@ def show_letter(letter: DeadLetter) -> None:
         "code": letter.code,
         "why": letter.message,
         "amount": "(none that can be read)" if letter.amount is None else _amount_text(letter),
-        "died": _when(letter.dead_at),
+        "died": when(letter.dead_at),
         "first seen": past.first_seen,
         "redriven": f"{past.redrives} times" if past.redrives else None,
         "only to": f"{past.pinned_to or 'the first candidate'}: a dispatch may be there"
@@ -154,12 +153,12 @@ def show_letter(letter: DeadLetter) -> None:
         "trace": properties.headers.get(names.TRACEPARENT),
         "unreadable": letter.problem,
     }
-    console.print(_grid(facts))
+    console.print(grid(facts))
     if letter.attempts:
         table = Table("try", "failed at", "code", "processor", box=SIMPLE_HEAD)
         for attempt in letter.attempts:
             table.add_row(
-                str(attempt.attempt), _text(attempt.at), _text(attempt.code), _text(attempt.processor or "")
+                str(attempt.attempt), safe(attempt.at), safe(attempt.code), safe(attempt.processor or "")
             )
         console.print(table)
     own = {
@@ -169,13 +168,13 @@ def show_letter(letter: DeadLetter) -> None:
     others = {name: to_json(value) for name, value in producer_headers(properties.headers).items()}
     if given := {name: value for name, value in {**own, **others}.items() if value is not None}:
         console.print(Text("its producer's properties and headers", style="bold"))
-        console.print(_grid(given))
+        console.print(grid(given))
     console.print(
         Text(f"body, {len(letter.delivery.body):,} bytes; --raw writes them as they are", style="bold")
     )
     console.print(Text(pretty_body(letter.delivery.body)), soft_wrap=True)
     console.print(Text("what to do next", style="bold"))
-    console.print(Text(_INDENT + advice_for(letter.code, [attempt.code for attempt in letter.attempts])))
+    console.print(Text(INDENT + advice_for(letter.code, [attempt.code for attempt in letter.attempts])))
 
 
 def pretty_body(body: bytes) -> str:
@@ -184,25 +183,8 @@ def pretty_body(body: bytes) -> str:
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:
-        return mask_cards(_clean(text))
-    return mask_cards(_clean(indent_json(text)))
-
-
-def mask_cards(text: str) -> str:
-    """Mask what can be a card number but for its first six and last four digits: 13 to 19 that pass Luhn."""
-    return _CARD.sub(lambda found: _masked(found[0]), text)
-
-
-def _masked(text: str) -> str:
-    digits = [int(one) for one in text if one.isdigit()]
-    doubled = [
-        one if place % 2 == 0 else (2 * one - 1) % 9 + 1 if one else 0
-        for place, one in enumerate(reversed(digits))
-    ]
-    if sum(doubled) % 10:
-        return text
-    shown = "".join(map(str, digits))
-    return f"{shown[:6]}{'*' * (len(shown) - 10)}{shown[-4:]}"
+        return mask_cards(clean(text))
+    return mask_cards(clean(indent_json(text)))
 
 
 def indent_json(text: str) -> str:
@@ -216,12 +198,12 @@ def _tokens_apart(text: str) -> Iterator[str]:
         match piece:
             case "[" | "{":
                 depth += 1
-                yield piece + "\n" + _INDENT * depth
+                yield piece + "\n" + INDENT * depth
             case "]" | "}":
                 depth -= 1
-                yield "\n" + _INDENT * depth + piece
+                yield "\n" + INDENT * depth + piece
             case ",":
-                yield ",\n" + _INDENT * depth
+                yield ",\n" + INDENT * depth
             case ":":
                 yield ": "
             case _:
@@ -235,58 +217,23 @@ def _show_totals(console: Console, totals: Totals) -> None:
         column.justify = "right"
     for code, currency, letters, amount in totals.rows():
         table.add_row(
-            _text(code),
+            safe(code),
             f"{letters:,}",
-            "?" if amount is None else _grouped(amount),
-            _text(currency or "unreadable"),
+            "?" if amount is None else grouped(amount),
+            safe(currency or "unreadable"),
         )
     columns = table.columns
     columns[0].footer, columns[1].footer = "all", f"{totals.letters:,}"
-    columns[2].footer = "\n".join(_grouped(amount) for _, amount in by_currency)
+    columns[2].footer = "\n".join(grouped(amount) for _, amount in by_currency)
     columns[3].footer = "\n".join(currency for currency, _ in by_currency)
     console.print(table)
-
-
-def _console() -> Console:
-    """Return a console for results; where no terminal sets the width, wide enough for tables."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
-
-
-def _grid(facts: Mapping[str, object]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if value is not None:
-            table.add_row(Text(_INDENT + _clean(name), style="dim"), _text(str(value)))
-    return table
-
-
-def _text(value: str) -> Text:
-    return Text(mask_cards(_clean(value)))
-
-
-def _clean(text: str) -> str:
-    """Write what a terminal would obey as an escape, all but line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text
-    )
-
-
-def _when(moment: datetime | None) -> str:
-    return "?" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def _grouped(amount: str) -> str:
-    whole, point, fraction = amount.partition(".")
-    return f"{int(whole):,}{point}{fraction}"
 
 
 def _amount_text(letter: DeadLetter) -> str:
     if letter.amount is None:
         return "?"
     currency, units = letter.amount
-    return f"{_grouped(plain_amount(units, currency))} {currency}"
+    return f"{grouped(plain_amount(units, currency))} {currency}"
 
 
 def _amount_json(letter: DeadLetter) -> dict[str, str] | None:

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from worker.dead_letters.actions import DispatchRecord, NoRecord
-from worker.journal.address import Address, NoJournal, SqliteFile
+from worker.errors import JournalMissing
+from worker.journal.address import Address, NoJournal
 from worker.journal.books import Books
-from worker.journal.sqlite.books import SqliteBooks
+from worker.journal.opening import open_books
 from worker.journal.states import State
 
 _OUT_THERE = frozenset({State.DISPATCHED, State.CLAIMED})
@@ -34,16 +34,16 @@ def opened_record(address: Address, shown: str) -> Iterator[DispatchRecord]:
     Raises:
         JournalUnavailable, JournalMismatch, JournalCorrupt: there is one, and it cannot be read.
     """
-    match address:
-        case SqliteFile(path) if Path(path).exists():
-            with closing(SqliteBooks.open(Path(path))) as books:
-                yield JournalRecord(books)
-            return
-        case NoJournal():
-            sys.stderr.write("no journal: nobody knows whether a payment was dispatched meanwhile\n")
-        case _:
-            sys.stderr.write(
-                f"no journal at {shown}: the workers will notice, and not this command, that a payment was"
-                " dispatched meanwhile; --journal names another\n"
-            )
-    yield NoRecord()
+    try:
+        books = open_books(address, shown)
+    except JournalMissing:
+        sys.stderr.write(
+            "no journal: nobody knows whether a payment was dispatched meanwhile\n"
+            if isinstance(address, NoJournal)
+            else f"no journal at {shown}: the workers will notice, and not this command, that a payment was"
+            " dispatched meanwhile; --journal names another\n"
+        )
+        yield NoRecord()
+        return
+    with closing(books):
+        yield JournalRecord(books)

@@ -1,6 +1,7 @@
 """What can be read in a journal, beside the workers that write it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from worker.journal.entries import Entry
@@ -42,10 +43,19 @@ class Standing(NamedTuple):
 
 
 class Books(Protocol):
-    """The read side. Every answer is of one moment; workers go on writing meanwhile."""
+    """The read side. Every answer is of one moment; workers go on writing meanwhile.
+
+    Raises JournalUnavailable and JournalCorrupt where it cannot be read.
+    """
+
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        """Let all answers within the block be of the same moment."""
 
     def find(self, name: str) -> Standing | None:
         """Return the payment of this id, or else the one with a dispatch of this id."""
+
+    def neighbours(self, name: str, count: int) -> Sequence[str]:
+        """Return at most so many payment ids before and after a name, by their characters' code points."""
 
     def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
         """Return the state of each of these payments that the journal knows."""
@@ -55,3 +65,6 @@ class Books(Protocol):
 
     def carries(self) -> Mapping[str, Carry]:
         """Return the remainder of every key."""
+
+    def close(self) -> None:
+        """Let go; a second time does nothing."""

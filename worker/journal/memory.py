@@ -1,7 +1,9 @@
 """A journal in this process's memory: for tests, and for looking at what a journal does."""
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -198,11 +200,25 @@ class MemoryOutbox:
             self.memory.outbox = (position, owner, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MemoryBooks:
     """Reads a memory."""
 
     memory: Memory
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """See ``Books``."""
+        memory = self.memory
+        payments = {payment_id: replace(payment) for payment_id, payment in memory.payments.items()}
+        self.memory = replace(
+            memory, payments=payments, entries=[*memory.entries], carries={**memory.carries},
+            carried=[*memory.carried],
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            self.memory = memory
 
     def find(self, name: str) -> Standing | None:
         """See ``Books``."""
@@ -213,6 +229,12 @@ class MemoryBooks:
             if entry.dispatch_id == name and entry.payment_id is not None:
                 return self.find(entry.payment_id)
         return None
+
+    def neighbours(self, name: str, count: int) -> Sequence[str]:
+        """See ``Books``."""
+        known = sorted(self.memory.payments)
+        before, after = bisect_left(known, name), bisect_right(known, name)
+        return [*known[max(before - count, 0) : before], *known[after : after + count]]
 
     def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
         """See ``Books``."""
@@ -226,6 +248,9 @@ class MemoryBooks:
     def carries(self) -> Mapping[str, Carry]:
         """See ``Books``."""
         return dict(self.memory.carries)
+
+    def close(self) -> None:
+        """See ``Books``."""
 
 
 def _standing(payment: Payment) -> Standing:

@@ -4,8 +4,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
-from worker.errors import InvalidSettings
+from worker.errors import InvalidSettings, JournalMissing
 from worker.journal.address import Address, InMemory, NoJournal, Postgresql, SqliteFile
+from worker.journal.books import Books
 from worker.journal.outbox import Outbox
 from worker.journal.protocol import Journal
 from worker.journal.upkeep import Upkeep
@@ -98,6 +99,34 @@ def open_upkeep(address: Address) -> Upkeep:
             from worker.journal.sqlite.upkeep import SqliteUpkeep
 
             return SqliteUpkeep(Path(path))
+        case Postgresql():
+            raise NotImplementedError
+        case _:
+            assert_never(address)
+
+
+def open_books(address: Address, shown: str) -> Books:
+    """Open a journal for reading, beside the workers that write it; ``shown`` is its address for people.
+
+    Raises:
+        JournalMissing: there is none.
+        JournalUnavailable, JournalMismatch, JournalCorrupt: there is one, and it cannot be read.
+    """
+    match address:
+        case NoJournal():
+            raise JournalMissing("no journal is kept (journal is none): nothing is remembered of any payment")
+        case InMemory():
+            raise JournalMissing("a journal in memory can be read by its own process alone")
+        case SqliteFile(path):
+            from worker.journal.sqlite.books import SqliteBooks
+
+            if not Path(path).exists():
+                raise JournalMissing(
+                    f"there is no journal at {shown}; workers make it when they start, in the folder where"
+                    " they start unless it is named from the root: --journal sqlite:////var/lib/payments.db,"
+                    " or PAYMENT_WORKER_JOURNAL"
+                )
+            return SqliteBooks.open(Path(path))
         case Postgresql():
             raise NotImplementedError
         case _:

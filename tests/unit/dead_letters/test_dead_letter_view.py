@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.dead_letters import dead_letter
 from worker.commands.dead_letters_options import Looked
-from worker.commands.dead_letters_view import indent_json, mask_cards, pretty_body, show_letter, show_list
+from worker.commands.dead_letters_view import indent_json, pretty_body, show_letter, show_list
+from worker.commands.plain import mask_cards
 from worker.dead_letters import Totals
 
 JSON = st.recursive(

@@ -1,7 +1,8 @@
 """The read side of a journal file."""
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,11 @@ _STANDING: Final = """
         p.code, p.trace_id, p.charged, p.created, p.changed, p.duplicates
     FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner
         LEFT JOIN bodies AS b ON b.id = p.batch
+"""
+_NEIGHBOURS: Final = """
+    SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id < ?1 ORDER BY payment_id DESC LIMIT ?2)
+    UNION ALL
+    SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id > ?1 ORDER BY payment_id LIMIT ?2)
 """
 _STATES: Final = "SELECT payment_id, state FROM payments WHERE payment_id IN (SELECT value FROM json_each(?))"
 _HISTORY: Final = f"""
@@ -51,6 +57,16 @@ class SqliteBooks:
         check_version(connection, path)
         return cls(path, connection)
 
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.rollback()
+
     def find(self, name: str) -> Standing | None:
         """See ``Books``."""
         with speaking_of(self.path):
@@ -62,6 +78,12 @@ class SqliteBooks:
                 by_history = "p.id = (SELECT payment FROM history WHERE dispatch_id = ?)"
                 found = execute(f"{_STANDING} WHERE {by_history}", (name,)).fetchone()
         return None if found is None else _standing(found)
+
+    def neighbours(self, name: str, count: int) -> Sequence[str]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute(_NEIGHBOURS, (name, count)).fetchall()
+        return sorted(payment_id for (payment_id,) in found)
 
     def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
         """See ``Books``."""
@@ -83,7 +105,7 @@ class SqliteBooks:
         return {key: Carry.parse(text) for key, text in found}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """See ``Books``."""
         self.connection.close()
 
 

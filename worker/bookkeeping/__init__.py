@@ -1,0 +1,1 @@
+"""What people ask of the journal: one payment's story, whether the books balance, what processors settled."""

@@ -1,0 +1,81 @@
+"""The whole story of one payment, as the journal has it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, assert_never
+
+import orjson
+
+from worker.journal.books import Books, Standing
+from worker.journal.entries import Entry
+from worker.journal.states import State
+from worker.journal.times import moment
+
+_NEIGHBOURS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A payment's row and its history; no row where no delivery of it was ever claimed.
+
+    ``fees`` are those of the dispatch, as JSON has them; ``trail`` is how carry rounded them.
+    """
+
+    payment_id: str
+    standing: Standing | None
+    history: Sequence[Entry]
+    fees: Sequence[dict[str, Any]]
+    trail: Sequence[dict[str, str]]
+
+
+def read_story(books: Books, name: str) -> Story | None:
+    """Return the story of a payment, by its own id or that of one of its dispatches."""
+    with books.at_one_moment():
+        standing = books.find(name)
+        payment_id = name if standing is None else standing.payment_id
+        history = books.history(payment_id)
+    if standing is None:
+        return Story(payment_id, None, history, (), ()) if history else None
+    fees = orjson.loads(standing.body)["fees"] if standing.body else ()
+    trail = orjson.loads(standing.trail) if standing.trail else ()
+    return Story(payment_id, standing, history, fees, trail)
+
+
+def nearest(books: Books, name: str) -> str | None:
+    """Return the known payment id that looks most like a name, of those that begin like it."""
+    near = get_close_matches(name, books.neighbours(name, _NEIGHBOURS), n=1, cutoff=0.75)
+    return near[0] if near else None
+
+
+def where(standing: Standing, now: int) -> str:
+    """Say where a payment is at ``now``, in milliseconds since 1970."""
+    since = moment_text(standing.changed)
+    match standing.state:
+        case State.DISPATCHED:
+            return f"at {standing.processor}: its exchange {standing.exchange} confirmed it {since}"
+        case State.DELAYED:
+            turn = standing.attempt + 1
+            return f"in a delay queue since {since} ({standing.code}); it comes back as attempt {turn}"
+        case State.DEAD_LETTERED | State.HELD:
+            held = "held for a person " if standing.state is State.HELD else ""
+            return (
+                f"{held}among the dead letters since {since} ({standing.code});"
+                f" payment-worker dead-letters show {standing.payment_id}"
+            )
+        case State.CLAIMED | State.RETURNED:
+            to = "" if standing.processor is None else f", about to go to {standing.processor}"
+            if now < standing.lease_until:
+                return f"in the hands of worker {standing.owner} since {since}{to}"
+            return (
+                f"claimed {since} by worker {standing.owner}{to}; that worker is gone or slow:"
+                " the broker delivers the payment again"
+            )
+        case _:
+            assert_never(standing.state)
+
+
+def moment_text(at: int) -> str:
+    """Return milliseconds since 1970 as people read them, in UTC."""
+    text = moment(at).isoformat(" ", "milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"
