@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,6 +70,27 @@ def prune(
                 payments += pruned.payments
                 looked_at += pruned.looked_at
             print(f"{shown}: {payments:,} payments forgotten, {looked_at - payments:,} kept")  # noqa: T201
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")], journal: Journal = None
+) -> None:
+    """Copy a journal file as it is at this moment, while workers go on; checked before it gets its name."""
+    with readable_errors():
+        from worker.errors import InvalidSettings
+        from worker.journal.address import SqliteFile
+        from worker.journal.sqlite.backup import back_up
+        from worker.settings import load_settings
+
+        settings = load_settings(journal=journal)
+        address = settings.journal_address
+        if not isinstance(address, SqliteFile):
+            raise InvalidSettings(
+                f"{settings.shown_journal} is no file; PostgreSQL has its own tools for that, such as pg_dump"
+            )
+        size = back_up(Path(address.path), target)
+        print(f"{target}: {size / 1e6:,.1f} MB, checked")  # noqa: T201
 
 
 def _age(text: str) -> timedelta:
