@@ -1,12 +1,13 @@
 """One transaction's requests against a journal file: claims, amendments, endings."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from worker.journal.changes import Changes, sort_endings
+from worker.journal.mine import Mine
 from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
 from worker.journal.sqlite.reading import read_bodies, read_carries, read_known, was_intent
 from worker.journal.sqlite.writing import Interned, Writer, packed
@@ -16,24 +17,6 @@ from worker.journal.times import milliseconds
 
 class Surprised(Exception):
     """The quick way met a payment that is not as expected: the transaction is to be done again, carefully."""
-
-
-@dataclass(slots=True)
-class Mine:
-    """The rows and dispatches of this worker's claims, so that endings need not look for them.
-
-    Only ever a shortcut: what is not here is looked up, and what is here is checked when it is written.
-    """
-
-    rows: dict[str, tuple[int, str | None]] = field(default_factory=dict)
-
-    def add(
-        self, payment_ids: Iterable[str], rows: Iterable[int], dispatch_ids: Iterable[str | None]
-    ) -> None:
-        """Remember claims."""
-        if len(self.rows) > 100_000:  # sessions that ended have left theirs behind
-            self.rows.clear()
-        self.rows.update(zip(payment_ids, zip(rows, dispatch_ids, strict=True), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from worker.errors import JournalUnavailable, WorkerError
+from worker.journal.mine import Mine
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
-from worker.journal.sqlite.batch import Batch, Mine, Surprised
+from worker.journal.sqlite.batch import Batch, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.reading import read_secret
 from worker.journal.sqlite.writing import Interned
