@@ -76,9 +76,10 @@ def _allocate_parts(parts: int, weights: Sequence[int], whole: int) -> list[int]
     remainders = []
     left = parts
     for weight in weights:
-        share, remainder = divmod(parts * weight, whole)
+        exact = parts * weight
+        share = exact // whole
         shares.append(share)
-        remainders.append(remainder)
+        remainders.append(exact % whole)
         left -= share
     # fewer units are left than there are remainders above zero, so that none is chosen twice
     while left > 0:

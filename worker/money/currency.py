@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 from enum import StrEnum
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Final
 
@@ -142,21 +143,16 @@ class CurrencyRegistry:
         )
 
     def _nearest(self, code: str) -> str | None:
-        """Return the code most like it that something settles in, of two the one that begins alike."""
+        """Return a code much like it that something settles in, of several the one that begins most alike."""
         known = [one.code for one in self if one.settleable]
         letters = sorted(code)
         swapped = [one for one in known if sorted(one) == letters]
-        near = swapped or get_close_matches(code, known, n=12)
-        return max(sorted(near), key=lambda one: (_shared(one, code), _same_start(one, code)), default=None)
-
-
-def _shared(one: str, other: str) -> int:
-    return sum(block.size for block in SequenceMatcher(None, one, other).get_matching_blocks())
+        near = swapped or (known and get_close_matches(code, known, n=len(known)))
+        return max(sorted(near), key=lambda one: _same_start(one, code), default=None)
 
 
 def _same_start(one: str, other: str) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return sum(1 for _ in takewhile(bool, map(str.__eq__, one, other)))
 
 
 def _increment(text: str, exponent: int, code: str) -> int:

@@ -77,16 +77,20 @@ def _step_source(step: Step, index: int, mode: Rounding) -> list[str]:
     lines += _division_source(fee, numerator, step.denominator, mode)
     if step.low:
         lines += [f"if {fee} < {step.low}:", f"    {fee} = {step.low}"]
-    lines += [f"if {fee} > {step.high}:", f"    {fee} = {step.high}"]
+    if step.high < MAX_UNITS:  # what is more cannot be afforded, or does not fit: the careful path says so
+        lines += [f"if {fee} > {step.high}:", f"    {fee} = {step.high}"]
     return lines
 
 
 def _division_source(fee: str, numerator: str, denominator: int, mode: Rounding) -> list[str]:
     if mode is not Rounding.HALF_EVEN:
         return [f"{fee} = divide({numerator}, {denominator})"]
+    raised = f"{numerator} + {denominator // 2}"
+    if denominator % 2:  # no ties
+        return [f"{fee} = ({raised}) // {denominator}"]
     return [
-        f"{fee}, rest = divmod({numerator}, {denominator})",
-        "rest += rest",
-        f"if rest > {denominator} or rest == {denominator} and {fee} & 1:",
-        f"    {fee} += 1",
+        f"raised = {raised}",
+        f"{fee} = raised // {denominator}",
+        f"if {fee} & 1 and {fee} * {denominator} == raised:",
+        f"    {fee} -= 1",
     ]

@@ -5,7 +5,7 @@ from dataclasses import astuple
 import pytest
 
 from worker.errors import InvalidMoneyRule, UnknownCurrency, WithdrawnCurrency
-from worker.money import ISO_4217, Amount, Currency, CurrencyKind, Money, Rounding, settle
+from worker.money import ISO_4217, Amount, Currency, CurrencyKind, CurrencyRegistry, Money, Rounding, settle
 from worker.money.currency import Withdrawn, build_iso_4217
 
 KINDS_WITHOUT_SETTLEMENT = {CurrencyKind.METAL, CurrencyKind.UNIT, CurrencyKind.TESTING, CurrencyKind.NONE}
@@ -162,6 +162,8 @@ def test_withdrawn_codes_are_refused_with_their_successor(code: str, message: st
         ("EUX", "currency 'EUX': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean EUR?"),
         ("JPN", "currency 'JPN': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean JPY?"),
         ("USX", "currency 'USX': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean USD?"),
+        ("AUR", "currency 'AUR': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean AUD?"),
+        ("XAR", "currency 'XAR': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean XAD?"),
         ("eur", "currency 'eur': neither in ISO 4217 of 2026-01-01 nor a configured unit; did you mean EUR?"),
         (
             "USDD",
@@ -180,6 +182,13 @@ def test_unknown_codes_are_refused_with_the_nearest(code: str, message: str) -> 
         ISO_4217.lookup(code)
     assert str(caught.value) == message
     assert type(caught.value) is UnknownCurrency
+
+
+def test_where_no_currency_is_known_none_is_nearest() -> None:
+    """A registry of nothing refuses every code as any other would."""
+    with pytest.raises(UnknownCurrency) as caught:
+        CurrencyRegistry({}, {}, "2026-01-01").lookup("EUR")
+    assert str(caught.value).endswith("neither in ISO 4217 of 2026-01-01 nor a configured unit")
 
 
 def test_a_very_long_code_is_shown_cut_and_compared_by_its_beginning() -> None:

@@ -60,6 +60,19 @@ def test_ties_go_to_even_in_line(units: int, fee: int) -> None:
     assert line(Step(None, False, (), ((1, 0),), 0, 10, 0, MAX_UNITS))(units, 2)[3] == (fee,)
 
 
+@pytest.mark.parametrize("units, fee", [(3, 0), (4, 1), (10, 1), (11, 2), (17, 2), (18, 3)])
+def test_an_odd_denominator_has_no_ties(units: int, fee: int) -> None:
+    """A seventh of the amount, to the nearest."""
+    assert line(Step(None, False, (), ((1, 0),), 0, 7, 0, MAX_UNITS))(units, 2)[3] == (fee,)
+
+
+def test_more_than_64_bits_is_left_to_the_careful_path() -> None:
+    """A fee without a maximum that no amount could pay is never charged in line."""
+    huge = Step(None, False, (), ((3, 0),), 0, 1, 0, MAX_UNITS)
+    assert line(huge)(MAX_UNITS, 2) is CAREFUL
+    assert line(huge, inclusive=False)(MAX_UNITS, 2) is CAREFUL
+
+
 @pytest.mark.parametrize("mode, fee", [(Rounding.UP, 4), (Rounding.DOWN, 3), (Rounding.HALF_UP, 4)])
 def test_other_modes_are_called(mode: Rounding, fee: int) -> None:
     """A tenth of 35, by each mode's own division, within limits."""
@@ -118,20 +131,15 @@ def test_the_source_can_be_read() -> None:
         "def charge_units(units, scale, items=1):\n"
         "    if (type(units) is int and type(scale) is int and type(items) is int and scale == 2\n"
         "            and 0 < units <= 9223372036854775807 and 0 <= items <= 1000000):\n"
-        "        fee0, rest = divmod(units * 29 + 30000, 1000)\n"
-        "        rest += rest\n"
-        "        if rest > 1000 or rest == 1000 and fee0 & 1:\n"
-        "            fee0 += 1\n"
+        "        raised = units * 29 + 30000 + 500\n"
+        "        fee0 = raised // 1000\n"
+        "        if fee0 & 1 and fee0 * 1000 == raised:\n"
+        "            fee0 -= 1\n"
         "        if fee0 < 50:\n"
         "            fee0 = 50\n"
         "        if fee0 > 1000:\n"
         "            fee0 = 1000\n"
-        "        fee1, rest = divmod((fee0) * 1 + 0, 5)\n"
-        "        rest += rest\n"
-        "        if rest > 5 or rest == 5 and fee1 & 1:\n"
-        "            fee1 += 1\n"
-        "        if fee1 > 9223372036854775807:\n"
-        "            fee1 = 9223372036854775807\n"
+        "        fee1 = ((fee0) * 1 + 0 + 2) // 5\n"
         "        taken = fee0 + fee1\n"
         "        net = units - taken\n"
         "        if net >= 0 and net + fee0 + fee1 == units:\n"
