@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from tests.support.journals import JournalRig, dispatched, intent, journal_rig, later
-from worker.journal.books import Books
+from tests.support.journals import JournalRig, Thirds, dispatched, intent, journal_rig, later
+from worker.journal.books import Books, Kept
+from worker.journal.changes import Carried
+from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
+from worker.money import Carry
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -49,3 +53,62 @@ async def test_one_moment(rig: JournalRig) -> None:
             assert books.states(["pay-1"]) == {"pay-1": State.CLAIMED}
             assert books.history("pay-1") == []
         assert books.states(["pay-1"]) == {"pay-1": State.DISPATCHED}
+
+
+async def test_pages(rig: JournalRig) -> None:
+    """Each payment once, with all that the books have of it, in the order of their first claims."""
+    journal, first = rig.worker("a"), intent("z")
+    await journal.claim([first, intent("a", carrying=Thirds())], later(0))
+    second = intent("z", processor="beta", candidate=2)
+    await journal.amend([Amendment(first.dispatch_id or "", "unroutable", second)], later(1))
+    await journal.record([dispatched(second)], later(2))
+    with opened(rig) as books:
+        pages = list(books.pages(bodies=True))
+        assert [page.standing for page in pages] == [books.find("z"), books.find("a")]
+        assert [list(page.entries) for page in pages] == [books.history("z"), []]
+        assert [entry.body for entry in pages[0].entries] == [first.body, second.body]
+        assert (pages[0].charged, pages[0].keys, pages[0].carried) == (None, (), [])
+        key = Thirds().keys[0]
+        assert (pages[1].charged, pages[1].keys) == (Thirds().charge([Carry()])[0], (key,))
+        assert pages[1].carried == [Carried("a", key, Carry(), Carry(1, 3))]
+        assert books.remainders() == {key: Kept(Carry(1, 3), Fraction())}
+        without = next(books.pages())
+        assert (without.standing.body, without.entries[0].body) == (None, None)
+
+
+async def test_many_pages(rig: JournalRig) -> None:
+    """More than a slice of them, and what is written meanwhile is not among them."""
+    journal = rig.worker("a")
+    batch = [intent(f"pay-{number}") for number in range(1200)]
+    await journal.claim(batch, later(0))
+    await journal.record([dispatched(one) for one in batch], later(1))
+    with opened(rig) as books, books.at_one_moment():
+        pages = books.pages()
+        first = next(pages)
+        await journal.claim([intent("late")], later(2))
+        found = [first, *pages]
+    assert [page.standing.payment_id for page in found] == [one.payment_id for one in batch]
+    assert {len(page.entries) for page in found} == {1}
+
+
+async def test_strays(rig: JournalRig) -> None:
+    """What came of deliveries without a claim, oldest first, and no entry of a payment's own."""
+    journal, first = rig.worker("a"), intent()
+    await journal.claim([first], later(0))
+    nameless = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
+    named = Ending(State.DEAD_LETTERED, "pay-1", None, "idempotency_conflict", claimed=False)
+    await journal.record([nameless, dispatched(first), named], later(1))
+    with opened(rig) as books:
+        assert [(entry.payment_id, entry.code, entry.currency) for entry in books.strays()] == [
+            (None, "malformed_message", None),
+            ("pay-1", "idempotency_conflict", None),
+        ]
+        assert books.last_number() == 3
+
+
+async def test_empty_books(rig: JournalRig) -> None:
+    """Nothing is in them."""
+    with opened(rig) as books:
+        assert (list(books.pages()), list(books.strays()), books.last_number(), books.remainders()) == (
+            [], [], 0, {},
+        )  # fmt: skip

@@ -46,7 +46,7 @@ async def test_the_total_of_fees_is_exact(stage: MemoryStage) -> None:
     for one in stage.queue("alpha"):
         sent = orjson.loads(one.body)
         assert Fraction(sent["net"]["value"]) == Fraction(10 - fee(one.body), 100)
-    assert [str(carry) for carry in MemoryBooks(memory).carries().values()] == ["0"]
+    assert [str(kept.remainder) for kept in MemoryBooks(memory).remainders().values()] == ["0"]
 
 
 async def test_each_account_has_its_own_remainders(stage: MemoryStage) -> None:
@@ -57,7 +57,7 @@ async def test_each_account_has_its_own_remainders(stage: MemoryStage) -> None:
         stage.put(payment(number, merchant_id=f"studio-{number}"))
     await stage.drain(4)
     assert sum(fee(one.body) for one in stage.queue("alpha")) == 0
-    assert {str(carry) for carry in MemoryBooks(memory).carries().values()} == {"1/4"}
+    assert {str(kept.remainder) for kept in MemoryBooks(memory).remainders().values()} == {"1/4"}
 
 
 async def test_a_fallback_is_charged_the_same(stage: MemoryStage) -> None:
@@ -72,7 +72,7 @@ async def test_a_fallback_is_charged_the_same(stage: MemoryStage) -> None:
     stage.put(payment(2))
     await stage.drain(1)
     assert [fee(one.body) for one in stage.queue("beta")] == [1]
-    assert [str(carry) for carry in MemoryBooks(memory).carries().values()] == ["-1/4"]
+    assert [str(kept.remainder) for kept in MemoryBooks(memory).remainders().values()] == ["-1/4"]
 
 
 async def test_without_a_journal_every_payment_is_rounded_alone(stage: MemoryStage) -> None:

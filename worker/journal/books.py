@@ -1,10 +1,13 @@
 """What can be read in a journal, beside the workers that write it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from typing import NamedTuple, Protocol
 
+from worker.journal.changes import Carried
 from worker.journal.entries import Entry
+from worker.journal.protocol import Charged
 from worker.journal.states import State
 from worker.money import Carry
 
@@ -42,6 +45,27 @@ class Standing(NamedTuple):
     duplicates: int
 
 
+class Page(NamedTuple):
+    """Everything that the books have about one payment, for auditors.
+
+    ``charged`` is what carry made of the amounts when it was charged with ``keys``, and ``carried`` how that
+    changed remainders. Bodies are None unless they were asked for.
+    """
+
+    standing: Standing
+    entries: Sequence[Entry]
+    charged: Charged | None
+    keys: Sequence[str]
+    carried: Sequence[Carried]
+
+
+class Kept(NamedTuple):
+    """The remainder kept for a key, and how much of it is of payments that were pruned since."""
+
+    remainder: Carry
+    pruned: Fraction
+
+
 class Books(Protocol):
     """The read side. Every answer is of one moment; workers go on writing meanwhile.
 
@@ -63,7 +87,19 @@ class Books(Protocol):
     def history(self, payment_id: str) -> Sequence[Entry]:
         """Return a payment's entries, oldest first."""
 
-    def carries(self) -> Mapping[str, Carry]:
+    def pages(self, *, bodies: bool = False) -> Iterator[Page]:
+        """Yield every payment's page, in memory only a few of them at a time.
+
+        All of them are of one moment only ``at_one_moment``.
+        """
+
+    def strays(self) -> Iterator[Entry]:
+        """Yield the entries of deliveries that held no claim, oldest first; as ``pages`` does."""
+
+    def last_number(self) -> int:
+        """Return the number of the newest entry, 0 where there is none."""
+
+    def remainders(self) -> Mapping[str, Kept]:
         """Return the remainder of every key."""
 
     def close(self) -> None:

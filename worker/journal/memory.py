@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
-from worker.journal.books import Standing
+from worker.journal.books import Kept, Page, Standing
 from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
@@ -245,9 +246,28 @@ class MemoryBooks:
         """See ``Books``."""
         return [entry for entry in self.memory.entries if entry.payment_id == payment_id]
 
-    def carries(self) -> Mapping[str, Carry]:
+    def pages(self, *, bodies: bool = False) -> Iterator[Page]:
         """See ``Books``."""
-        return dict(self.memory.carries)
+        for payment_id, payment in self.memory.payments.items():
+            standing = _standing(payment)
+            entries = [entry for entry in self.history(payment_id) if entry.claimed]
+            if not bodies:
+                standing = standing._replace(body=None)
+                entries = [entry._replace(body=None) for entry in entries]
+            carried = [each for each in self.memory.carried if each.payment_id == payment_id]
+            yield Page(standing, entries, payment.known.charged, payment.known.keys, carried)
+
+    def strays(self) -> Iterator[Entry]:
+        """See ``Books``."""
+        return (entry for entry in self.memory.entries if not entry.claimed)
+
+    def last_number(self) -> int:
+        """See ``Books``."""
+        return len(self.memory.entries)
+
+    def remainders(self) -> Mapping[str, Kept]:
+        """See ``Books``."""
+        return {key: Kept(remainder, Fraction()) for key, remainder in self.memory.carries.items()}
 
     def close(self) -> None:
         """See ``Books``."""

@@ -4,28 +4,31 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from worker.journal.books import Standing
+from worker.journal.books import Kept, Page, Standing
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.pages import (
+    STANDING_COLUMNS,
+    STANDING_TABLES,
+    read_pages,
+    read_strays,
+    standing_of,
+)
 from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs
 from worker.journal.sqlite.schema import STATES
-from worker.journal.sqlite.writing import unpack
 from worker.journal.states import State
 from worker.money import Carry
 
-_STANDING: Final = """
-    SELECT p.payment_id, hex(p.fingerprint), p.state, p.attempt, p.redrives, p.pinned, o.name, p.lease_until,
-        w.currency, w.scale, p.gross, p.net, p.fees, w.rule, w.rules_version, w.candidate, w.processor,
-        w.exchange, w.routing_key, p.dispatch_id, w.priority,
-        CASE WHEN p.dispatch_id IS NOT NULL THEN substr(b.bytes, p.start + 1, p.length) END,
-        p.code, p.trace_id, p.charged, p.created, p.changed, p.duplicates
-    FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner
-        LEFT JOIN bodies AS b ON b.id = p.batch
+_STANDING: Final = f"""
+    SELECT {STANDING_COLUMNS},
+        CASE WHEN p.dispatch_id IS NOT NULL THEN substr(b.bytes, p.start + 1, p.length) END
+    {STANDING_TABLES} LEFT JOIN bodies AS b ON b.id = p.batch
 """
 _NEIGHBOURS: Final = """
     SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id < ?1 ORDER BY payment_id DESC LIMIT ?2)
@@ -77,7 +80,7 @@ class SqliteBooks:
             if found is None:
                 by_history = "p.id = (SELECT payment FROM history WHERE dispatch_id = ?)"
                 found = execute(f"{_STANDING} WHERE {by_history}", (name,)).fetchone()
-        return None if found is None else _standing(found)
+        return None if found is None else standing_of(found[:-1], found[-1])
 
     def neighbours(self, name: str, count: int) -> Sequence[str]:
         """See ``Books``."""
@@ -98,19 +101,25 @@ class SqliteBooks:
             blobs = read_blobs(self.connection, {row[-3] for row in found if row[-3] is not None})
         return [entry_of(row, blobs) for row in found]
 
-    def carries(self) -> Mapping[str, Carry]:
+    def pages(self, *, bodies: bool = False) -> Iterator[Page]:
+        """See ``Books``."""
+        return read_pages(self.path, self.connection, bodies=bodies)
+
+    def strays(self) -> Iterator[Entry]:
+        """See ``Books``."""
+        return read_strays(self.path, self.connection)
+
+    def last_number(self) -> int:
         """See ``Books``."""
         with speaking_of(self.path):
-            found = self.connection.execute("SELECT key, remainder FROM carries").fetchall()
-        return {key: Carry.parse(text) for key, text in found}
+            return int(self.connection.execute("SELECT ifnull(max(id), 0) FROM history").fetchone()[0])
+
+    def remainders(self) -> Mapping[str, Kept]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute("SELECT key, remainder, pruned FROM carries").fetchall()
+        return {key: Kept(Carry.parse(text), Fraction(pruned)) for key, text, pruned in found}
 
     def close(self) -> None:
         """See ``Books``."""
         self.connection.close()
-
-
-def _standing(row: Sequence[Any]) -> Standing:
-    payment_id, fingerprint, state, attempt, redrives, pinned, *more = row
-    charged, _ = unpack(more[18])
-    more[18] = None if charged is None else charged.trail
-    return Standing(payment_id, fingerprint.lower(), STATES[state], attempt, redrives, bool(pinned), *more)
