@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from worker.commands import (
+    audit,
     broker,
     dead_letters,
     demo,
@@ -51,6 +52,7 @@ app.command()(publish.generate)
 app.command()(publish.publish)
 app.command()(broker.broker)
 app.command()(payment.payment)
+app.command()(audit.audit)
 app.command()(plugins.plugins)
 app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")

@@ -9,6 +9,8 @@ import typer
 
 EXIT_FAILURE: Final = 1
 EXIT_CONFIGURATION: Final = 2
+EXIT_DIFFERS: Final = 3
+"""The books were read, and something in them does not fit."""
 
 
 @contextmanager

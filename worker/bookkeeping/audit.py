@@ -1,0 +1,193 @@
+"""The audit: every payment is somewhere, once, and the money adds up.
+
+The payments' rows say what was received and where it stands; the history says, in entries of its own, how it
+came there. Both are added up apart and held against each other, per currency, in count and in money.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from worker.bookkeeping.carried import CarryBooks
+from worker.bookkeeping.chain import last_entry
+from worker.bookkeeping.page_checks import problems_of, worth
+from worker.errors import IdempotencyConflict
+from worker.journal.books import Books, Page
+from worker.journal.entries import Entry, Happening
+from worker.journal.states import State
+
+MAX_MISFITS: Final = 1000
+"""Misfits that are kept by name; more are counted."""
+_ASKED: Final = 500
+_PROGRESS: Final = 1000
+
+
+class Place(StrEnum):
+    """Where what was received is."""
+
+    DISPATCHED = "dispatched"
+    DELAYED = "delayed"
+    HELD = "held"
+    DEAD_LETTERED = "dead_lettered"
+    IN_FLIGHT = "in_flight"
+    DUPLICATES = "duplicates"
+
+
+@dataclass(slots=True)
+class Sum:
+    """How many, and their amounts together in units of 10^-12."""
+
+    count: int = 0
+    units: int = 0
+
+    def add(self, units: int, count: int = 1) -> None:
+        """Add amounts together worth ``units``."""
+        self.count += count
+        self.units += units
+
+
+@dataclass(slots=True)
+class CurrencyBooks:
+    """One currency. ``received`` is added up from the payments' rows, everything else from the history.
+
+    ``gross``, ``fees`` and ``net`` are of what was dispatched, in units of 10^-12.
+    """
+
+    received: Sum = field(default_factory=Sum)
+    places: dict[Place, Sum] = field(default_factory=lambda: {place: Sum() for place in Place})
+    gross: int = 0
+    fees: int = 0
+    net: int = 0
+
+    @property
+    def off_by(self) -> Sum:
+        """What was received and is nowhere, or the other way round."""
+        return Sum(
+            self.received.count - sum(place.count for place in self.places.values()),
+            self.received.units - sum(place.units for place in self.places.values()),
+        )
+
+    @property
+    def unpaid(self) -> int:
+        """Gross less fees and net."""
+        return self.gross - self.fees - self.net
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing is off."""
+        return self.off_by == Sum() and not self.unpaid
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What is wrong with a payment, or with the remainder of a key."""
+
+    name: str
+    problem: str
+
+
+@dataclass(slots=True)
+class Audit:
+    """What the books add up to; see ``audit``.
+
+    ``unread`` counts messages that never became a payment: dead letters that were unreadable, could not be
+    charged or had another payment's id. ``late`` counts endings that came after another worker had taken the
+    payment over.
+    """
+
+    currencies: dict[str, CurrencyBooks] = field(default_factory=lambda: defaultdict(CurrencyBooks))
+    carries: dict[str, CarryBooks] = field(default_factory=lambda: defaultdict(CarryBooks))
+    payments: int = 0
+    unread: int = 0
+    late: int = 0
+    misfits: list[Misfit] = field(default_factory=list)
+    problems: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether every payment and every sum fits."""
+        return not self.problems and all(books.fits for books in self.currencies.values())
+
+    def misfit(self, name: str, problem: str) -> None:
+        """Note what does not fit."""
+        self.problems += 1
+        if len(self.misfits) < MAX_MISFITS:
+            self.misfits.append(Misfit(name, problem))
+
+    def count(self, place: Place) -> int:
+        """Return how many are at a place, over all currencies."""
+        return sum(books.places[place].count for books in self.currencies.values())
+
+    def enter(self, page: Page) -> None:
+        """Add a payment."""
+        standing = page.standing
+        self.payments += 1
+        books = self.currencies[standing.currency]
+        books.received.add(worth(standing.gross, standing.scale), 1 + standing.duplicates)
+        for entry in page.entries:
+            if entry.happening is Happening.DUPLICATE:
+                units = _gross(entry)
+                books.received.units += units
+                books.places[Place.DUPLICATES].add(units)
+        last = last_entry(page.entries)
+        if last is None or standing.state is State.CLAIMED:
+            books.places[Place.IN_FLIGHT].add(worth(standing.gross, standing.scale))
+        elif (place := _PLACES.get(last.happening)) is not None:
+            books.places[place].add(_gross(last))
+            if place is Place.DISPATCHED:
+                books.gross += _gross(last)
+                books.fees += worth(last.fees or 0, last.scale or 0)
+                books.net += worth(last.net or 0, last.scale or 0)
+        for problem in problems_of(page):
+            self.misfit(standing.payment_id, problem)
+        if page.charged is not None or page.carried:
+            for problem in self.carries[standing.currency].enter(page):
+                self.misfit(standing.payment_id, problem)
+
+
+_PLACES: Final = {
+    Happening.DISPATCHED: Place.DISPATCHED,
+    Happening.DELAYED: Place.DELAYED,
+    Happening.HELD: Place.HELD,
+    Happening.DEAD_LETTERED: Place.DEAD_LETTERED,
+}
+
+
+def audit(books: Books, *, bodies: bool = True, progress: Callable[[int], None] = lambda _: None) -> Audit:
+    """Go through a journal's books as of one moment, while workers go on.
+
+    ``bodies``: read every dispatch's bytes too. ``progress`` learns now and then how many payments were read.
+
+    Raises:
+        JournalUnavailable, JournalCorrupt: it cannot be read.
+    """
+    found = Audit()
+    with books.at_one_moment():
+        for page in books.pages(bodies=bodies):
+            found.enter(page)
+            if not found.payments % _PROGRESS:
+                progress(found.payments)
+        for stray, known in _strays(books):
+            if not known or stray.code == IdempotencyConflict.code:
+                found.unread += stray.happening in (Happening.DEAD_LETTERED, Happening.HELD)
+            else:
+                found.late += 1
+        for key, problem in CarryBooks.wrong_remainders(found.carries.values(), books.remainders()):
+            found.misfit(key, problem)
+    return found
+
+
+def _strays(books: Books) -> Iterator[tuple[Entry, bool]]:
+    """Yield strays, and whether the journal knows the payment of that id."""
+    strays = books.strays()
+    while some := list(islice(strays, _ASKED)):
+        known = books.states([entry.payment_id for entry in some if entry.payment_id is not None])
+        for entry in some:
+            yield entry, entry.payment_id in known
+
+
+def _gross(entry: Entry) -> int:
+    return worth(entry.gross or 0, entry.scale or 0)
