@@ -23,7 +23,7 @@ from worker.journal.sqlite.journal import SqliteJournal
 from worker.journal.sqlite.outbox import SqliteOutbox
 from worker.journal.sqlite.upkeep import migrate
 from worker.journal.states import State
-from worker.money import Carry
+from worker.money import Carry, format_units
 from worker.planning import make_dispatch_id
 
 FINGERPRINTS = Fingerprints(b"a key for tests")
@@ -79,17 +79,28 @@ def intent(payment_id: str = "pay-1", processor: str | None = "alpha", **changes
     made = Intent(
         payment_id, FINGERPRINTS.of(text.encode()), 1, 0, "EUR", 2, 1234, 1200, 34, "euros", "v1", "0" * 32
     )
-    if processor is not None:
-        dispatch_id = make_dispatch_id(payment_id, processor)
-        fee = {"name": "processing", "amount": {"value": "0.34", "currency": "EUR"}}
-        body = orjson.dumps(
-            {"dispatch_id": dispatch_id, "payment_id": payment_id, "merchant_id": "studio", "fees": [fee]}
-        )
-        made = made._replace(
-            processor=processor, exchange=f"processor.{processor}", routing_key="card.eur",
-            dispatch_id=dispatch_id, body=body,
-        )  # fmt: skip
-    return made._replace(**changes)
+    if processor is None:
+        return made._replace(**changes)
+    made = made._replace(
+        processor=processor, exchange=f"processor.{processor}", routing_key="card.eur",
+        dispatch_id=make_dispatch_id(payment_id, processor),
+    )._replace(**changes)  # fmt: skip
+    return made if "body" in changes else made._replace(body=dispatch_body(made))
+
+
+def dispatch_body(of: Intent) -> bytes:
+    """The bytes of an intent's dispatch, with one fee."""
+
+    def amount(units: int) -> dict[str, str]:
+        return {"value": format_units(units, of.scale), "currency": of.currency}
+
+    return orjson.dumps(
+        {
+            "dispatch_id": of.dispatch_id, "processor": of.processor, "gross": amount(of.gross),
+            "fees": [{"name": "processing", "amount": amount(of.fees)}], "net": amount(of.net),
+            "payment_id": of.payment_id, "merchant_id": "studio",
+        }
+    )  # fmt: skip
 
 
 def dispatched(of: Intent) -> Ending:

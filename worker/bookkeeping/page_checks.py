@@ -53,8 +53,8 @@ def _amounts(page: Page) -> Iterator[str]:
         elif row.currency != standing.currency:
             yield f"{name} is in {row.currency}, but it is in {standing.currency}"
     last = last_entry(page.entries)
-    if last is not None and standing.state is not State.CLAIMED and _what(last) != _what(standing):
-        yield f"was {last.happening} as {_what(last)}, but stands as {_what(standing)}"
+    if last is not None and standing.state is not State.CLAIMED and _sent(last) != _sent(standing):
+        yield f"was {last.happening} as {_in_words(last)}, but stands as {_in_words(standing)}"
 
 
 def _dispatches(page: Page) -> Iterator[str]:
@@ -66,11 +66,14 @@ def _dispatches(page: Page) -> Iterator[str]:
             yield f"dispatch {dispatch_id} is not the one that it has at {processor}"
 
 
-def _what(row: Standing | Entry) -> str:
-    """Return in words what was dispatched, or was not."""
-    scale = row.scale or 0
-    amounts = [format_units(one or 0, scale) for one in (row.gross, row.fees, row.net)]
-    return f"{row.dispatch_id} of {amounts[0]} = {amounts[1]} + {amounts[2]} {row.currency}"
+def _sent(row: Standing | Entry) -> tuple[object, ...]:
+    """Return what was dispatched, or was not."""
+    return row.dispatch_id, row.gross, row.fees, row.net, row.scale, row.currency
+
+
+def _in_words(row: Standing | Entry) -> str:
+    gross, fees, net = (format_units(one or 0, row.scale or 0) for one in (row.gross, row.fees, row.net))
+    return f"dispatch {row.dispatch_id} of {gross} = {fees} + {net} {row.currency}"
 
 
 def _bodies(page: Page) -> Iterator[str]:
@@ -81,31 +84,32 @@ def _bodies(page: Page) -> Iterator[str]:
     ]
     if standing.state is State.DISPATCHED or standing.pinned:
         rows.append(standing)
-    bodies: dict[str | None, bytes] = {}
+    bodies: dict[str | None, tuple[bytes, Standing | Entry]] = {}
     for row in rows:
         if row.body is None:
             continue
-        if bodies.setdefault(row.dispatch_id, row.body) != row.body:
+        known = bodies.setdefault(row.dispatch_id, (row.body, row))
+        if known[0] != row.body:
             yield f"dispatch {row.dispatch_id} has two bodies"
-        elif problem := _wrong_body(standing.payment_id, row, row.body):
-            yield problem
+        elif known[1] is row or _sent(known[1]) != _sent(row):
+            yield from _wrong_body(standing.payment_id, row, row.body)
 
 
-def _wrong_body(payment_id: str, row: Standing | Entry, body: bytes) -> str | None:
+def _wrong_body(payment_id: str, row: Standing | Entry, body: bytes) -> Iterator[str]:
     try:
         document = orjson.loads(body)
         names = (document["payment_id"], document["dispatch_id"], document["processor"])
         gross, net = (_units(document[name]) for name in ("gross", "net"))
         fees = [_units(fee["amount"]) for fee in document["fees"]]
     except (ValueError, TypeError, KeyError, WorkerError):
-        return f"the body of dispatch {row.dispatch_id} is no dispatch"
+        yield f"the body of dispatch {row.dispatch_id} is no dispatch"
+        return
     if names != (payment_id, row.dispatch_id, row.processor):
-        return f"the body of dispatch {row.dispatch_id} names {', '.join(map(str, names))}"
+        yield f"the body of dispatch {row.dispatch_id} names {', '.join(map(str, names))}"
     expected = [(row.currency, worth(units or 0, row.scale or 0)) for units in (row.gross, row.net, row.fees)]
-    total = (gross[0], sum(units for _, units in fees))
-    if [gross, net, total] != expected or {currency for currency, _ in fees} - {gross[0]}:
-        return f"the body of dispatch {row.dispatch_id} has other amounts than its row"
-    return None
+    total = (row.currency, sum(units for _, units in fees))
+    if [gross, net, total] != expected or {currency for currency, _ in fees} - {row.currency}:
+        yield f"the body of dispatch {row.dispatch_id} has other amounts than its row"
 
 
 def _units(amount: Any) -> tuple[str, int]:

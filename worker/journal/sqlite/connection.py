@@ -52,8 +52,9 @@ def connect(path: Path, *, read_only: bool = False, new: bool = False) -> sqlite
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    # in this order: one that is being migrated has no tables yet, or both tables and number
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID and tables:
         raise JournalMismatch(f"{path} is a SQLite file of another program; name a new file for the journal")
     if not read_only:

@@ -70,7 +70,8 @@ def _pages(connection: sqlite3.Connection, rows: Sequence[Any], *, bodies: bool)
         carried[payment_id].append(Carried(payment_id, key, Carry.parse(before), Carry.parse(after)))
     pages = []
     for _, batch, start, length, *row in rows:
-        standing = standing_of(row, blobs[batch][start : start + length] if blobs and length else None)
+        body = blobs.get(batch, b"")[start : start + length] if bodies and length else None
+        standing = standing_of(row, body)
         name = standing.payment_id
         pages.append(Page(standing, entries[name], *unpack(row[_CHARGED]), carried[name]))
     return pages
