@@ -1,6 +1,7 @@
 """A connection to a journal file, and SQLite's errors in the worker's words."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from worker.journal.sqlite.schema import APPLICATION_ID, VERSION
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for those of other processes."""
 
+_SWITCH_SECONDS: Final = 0.01
 _CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
 _PAGE_BYTES: Final = 4096
 _OLDEST: Final = (3, 37, 0)
@@ -59,12 +61,26 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         raise JournalMismatch(f"{path} is a SQLite file of another program; name a new file for the journal")
     if not read_only:
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_BYTES // _PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit={4 * _CHECKPOINT_BYTES}")
     connection.execute("PRAGMA cache_size=-32768")
     connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch a file to its write-ahead log; SQLite itself does not wait for others that do so at once."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_SECONDS)
+        else:
+            return
 
 
 def version_of(connection: sqlite3.Connection) -> int:
