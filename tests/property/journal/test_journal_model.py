@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from tests.support.journals import JournalRig, dispatched, ended, intent, journal_rig, later
+from worker.bookkeeping.audit import audit
 from worker.journal.protocol import Amendment, Done, Held, Intent, New, Resume
 from worker.journal.states import State
 
@@ -187,6 +188,8 @@ class JournalMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.drain()
+            found = audit(self.rig.books())
+            assert found.fits, found.misfits
         finally:
             self.do(self.stack.aclose())
             self.loop.close()
