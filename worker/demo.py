@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +29,13 @@ from schemas import dead_letter
 from worker.amqp.connection import Broker, connected
 from worker.amqp.publisher import publish_all
 from worker.amqp.topology import Names, depth
+from worker.bookkeeping.audit import audit
+from worker.commands.audit_view import show_audit
 from worker.commands.publish import read_messages
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerUnavailable, WorkerError
 from worker.generate import generate
+from worker.journal.address import SqliteFile
+from worker.journal.opening import open_books
 from worker.plugins.registry import Registry
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
@@ -72,8 +77,12 @@ class Demo:
         settings = load_settings(amqp_url=self.url, rules=self.plan.rules, processes=self.plan.processes)
         table = load_rules(settings.rules, settings.overlays, catalogue=Registry.of(settings.plugins))
         await prepare_topology(settings, table)
-        with tempfile.TemporaryFile() as log:
-            worker = await self._start_worker(log.fileno())
+        with (
+            tempfile.TemporaryDirectory(prefix="payment-worker-demo-") as folder,
+            tempfile.TemporaryFile() as log,
+        ):
+            journal = SqliteFile(Path(folder) / "journal.db")
+            worker = await self._start_worker(log.fileno(), journal)
             try:
                 await self._stream(settings, {p.exchange: p.name for p in table.processors.values()}, worker)
             except BrokerUnavailable as error:
@@ -84,11 +93,14 @@ class Demo:
                 self.console.print(
                     Text("the worker's log ends with:\n" + log.read()[-4000:].decode(errors="replace"))
                 )
-        self._report(code)
-        return self.tally.balanced and code == 0
+            self._report(code)
+            audited = self._audit(journal)
+        self.console.print(Text(NEXT))
+        return self.tally.balanced and code == 0 and audited
 
-    async def _start_worker(self, log: int) -> asyncio.subprocess.Process:
+    async def _start_worker(self, log: int, journal: SqliteFile) -> asyncio.subprocess.Process:
         options = ["--amqp-url", self.url, "--processes", str(self.plan.processes)]
+        options += ["--journal", f"sqlite:///{journal.path}"]
         for path in self.plan.rules:
             options += ["--rules", str(path)]
         return await asyncio.create_subprocess_exec(
@@ -243,7 +255,18 @@ class Demo:
                 style="bold",
             )
         )
-        out(Text(NEXT))
+
+    def _audit(self, journal: SqliteFile) -> bool:
+        """Hold the workers' own journal to the same; return whether it balances."""
+        try:
+            with closing(open_books(journal, str(journal.path))) as books:
+                found = audit(books)
+        except WorkerError as error:
+            self.console.print(Text(f"no audit: {error}", style="red"))
+            return False
+        self.console.print(Text("\nThe workers' own journal says (payment-worker audit):\n"))
+        show_audit(found, self.console, amounts=False)
+        return found.fits
 
 
 NEXT = """
@@ -251,6 +274,7 @@ Where to look next
   payment-worker broker             a private node in one terminal, with its URL
   payment-worker run --amqp-url URL                 the worker, in a second one
   payment-worker generate 1000 | payment-worker publish - --amqp-url URL
+  payment-worker payment ID                         what happened to one of them
   payment-worker dead-letters list --amqp-url URL   what was wrong with each
   routing_rules/default.yaml       who gets what, and for which fee
   docs/operations.md               settings, signals, tracing, logs

@@ -26,15 +26,16 @@ _HEADINGS: Final = {
 }
 
 
-def show_audit(audit: Audit, console: Console | None = None) -> None:
-    """Show sums by currency, what does not fit, and the verdict."""
+def show_audit(audit: Audit, console: Console | None = None, *, amounts: bool = True) -> None:
+    """Show sums by currency, in count and with ``amounts`` in money, what does not fit, and the verdict."""
     console = console or result_console()
     if audit.currencies:
         shown = {Place.DISPATCHED, *((Place.DEAD_LETTERED,) if audit.unread else ())}
         places = [place for place in Place if place in shown or audit.count(place)]
         console.print(_counts(audit, places))
-        console.print(_amounts(audit, places))
-    if audit.carries:
+        if amounts:
+            console.print(_amounts(audit, places))
+    if amounts and audit.carries:
         console.print(_remainders(audit.carries))
     if audit.misfits:
         table = Table("payment", "what does not fit", box=SIMPLE_HEAD)
@@ -49,7 +50,7 @@ def show_audit(audit: Audit, console: Console | None = None) -> None:
 
 def _counts(audit: Audit, places: Sequence[Place]) -> Table:
     columns = [_HEADINGS[place] for place in places]
-    table = _sums("Every payment", "received", columns)
+    table = _sums("Payments", "received", columns)
     for currency, books in sorted(audit.currencies.items()):
         counts = [books.places[place].count for place in places]
         row = (books.received.count, *counts, books.off_by.count)
@@ -63,7 +64,7 @@ def _counts(audit: Audit, places: Sequence[Place]) -> Table:
 def _amounts(audit: Audit, places: Sequence[Place]) -> Table:
     """Return the table of money, where what was dispatched is its fees and its net."""
     others = places[1:]
-    table = _sums("Every amount", "received", ["fees", "net", *(_HEADINGS[place] for place in others)])
+    table = _sums("Amounts", "received", ["fees", "net", *(_HEADINGS[place] for place in others)])
     for currency, books in sorted(audit.currencies.items()):
         parts = (books.fees, books.net, *(books.places[place].units for place in others))
         row = (books.received.units, *parts, books.received.units - sum(parts))
@@ -73,7 +74,7 @@ def _amounts(audit: Audit, places: Sequence[Place]) -> Table:
 
 
 def _remainders(carries: dict[str, CarryBooks]) -> Table:
-    table = _sums("Every remainder", "exact fees", ["charged", "carried on"])
+    table = _sums("Remainders", "exact fees", ["charged", "carried on"])
     for currency, books in sorted(carries.items()):
         row = (books.exact, books.charged, books.left, books.exact - books.charged - books.left)
         table.add_row(safe(currency), *map(_exact, row))
