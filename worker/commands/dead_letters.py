@@ -28,7 +28,7 @@ from worker.commands.options import AmqpUrl, Prefix
 from worker.commands.output import EXIT_FAILURE, readable_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from worker.dead_letters import DeadLetter, Selection
     from worker.settings import Settings
@@ -75,11 +75,12 @@ def list_(
         most = limit or (None if as_json else SHOWN)
         looked, sums, rows = Looked(), Totals(), list["DeadLetter"]()
 
-        def found(letter: "DeadLetter") -> bool:
-            sums.add(letter)
-            if not totals and (most is None or sums.letters <= most):
-                write_json(view.described(letter)) if as_json else rows.append(letter)
-            return totals or not as_json or sums.letters != most
+        def found(letters: "Sequence[DeadLetter]") -> bool:
+            for letter in letters:
+                sums.add(letter)
+                if not totals and (most is None or sums.letters <= most):
+                    write_json(view.described(letter)) if as_json else rows.append(letter)
+            return totals or not as_json or most is None or sums.letters < most
 
         with progress(looked, show=not (as_json and sys.stdout.isatty())):
             uvloop.run(_find(settings, chosen, looked, found))
@@ -110,8 +111,8 @@ def show(
         chosen = Selection(ids=frozenset({letter}))
         settings = read_settings(amqp_url, prefix)
 
-        def add(one: "DeadLetter") -> bool:
-            found.append(one)
+        def add(letters: "Sequence[DeadLetter]") -> bool:
+            found.extend(letters)
             return True
 
         with progress(looked):
@@ -165,9 +166,10 @@ def export(
         lines = Lines(sys.stdout.buffer, on_disk=False) if file == STDOUT else Lines.new(Path(file))
         looked, sums = Looked(), Totals()
 
-        def found(letter: "DeadLetter") -> bool:
-            lines.write([to_exported(letter)])
-            sums.add(letter)
+        def found(letters: "Sequence[DeadLetter]") -> bool:
+            lines.write(map(to_exported, letters))
+            for letter in letters:
+                sums.add(letter)
             return True
 
         with progress(looked, show=file != STDOUT):
@@ -178,9 +180,12 @@ def export(
 
 
 async def _find(
-    settings: "Settings", selection: "Selection", looked: Looked, found: "Callable[[DeadLetter], bool]"
+    settings: "Settings",
+    selection: "Selection",
+    looked: Looked,
+    found: "Callable[[Sequence[DeadLetter]], bool]",
 ) -> None:
-    """Call ``found`` with each chosen letter, until it returns False."""
+    """Call ``found`` with the chosen letters, some at a time, until it returns False."""
     from worker.dead_letters.walk import chosen
 
     async with (
@@ -188,9 +193,8 @@ async def _find(
         aclosing(chosen(lane, selection, looked.see)) as walk,
     ):
         async for letters in walk:
-            for letter in letters:
-                if not found(letter):
-                    return
+            if letters and not found(letters):
+                return
 
 
 app.command()(dead_letters_acting.redrive)

@@ -70,13 +70,10 @@ def show_list(letters: Sequence[DeadLetter], totals: Totals, looked: Looked, cod
         table = Table("payment", "code", "amount", "tries", "dead since", "why", box=SIMPLE_HEAD)
         for letter in letters:
             tries = f"{len(letter.attempts)}" + (f" (redrive {n})" if (n := letter.arrival.redrives) else "")
-            amount = (
-                "?" if letter.amount is None else grouped(plain_amount(letter.amount[1], letter.amount[0]))
-            )
             table.add_row(
                 safe(letter.name),
                 safe(letter.code),
-                safe(f"{amount} {letter.amount[0] if letter.amount else ''}"),
+                safe(_amount_text(letter)),
                 tries,
                 safe(when(letter.dead_at)),
                 safe(letter.message),
@@ -140,7 +137,7 @@ def show_letter(letter: DeadLetter) -> None:
         "letter": letter.letter_id,
         "code": letter.code,
         "why": letter.message,
-        "amount": "(none that can be read)" if letter.amount is None else _amount_text(letter),
+        "amount": _amount_text(letter),
         "died": when(letter.dead_at),
         "first seen": past.first_seen,
         "redriven": f"{past.redrives} times" if past.redrives else None,
@@ -231,7 +228,7 @@ def _show_totals(console: Console, totals: Totals) -> None:
 
 def _amount_text(letter: DeadLetter) -> str:
     if letter.amount is None:
-        return "?"
+        return "unreadable"
     currency, units = letter.amount
     return f"{grouped(plain_amount(units, currency))} {currency}"
 

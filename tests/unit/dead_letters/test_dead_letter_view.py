@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.dead_letters import dead_letter
 from worker.commands.dead_letters_options import Looked
 from worker.commands.dead_letters_view import indent_json, pretty_body, show_letter, show_list
-from worker.commands.plain import mask_cards
+from worker.commands.plain import grouped, mask_cards
 from worker.dead_letters import Totals
 
 JSON = st.recursive(
@@ -110,3 +110,12 @@ def test_code_that_none_has_is_told_with_the_nearest() -> None:
         "none has the code no_rout, did you mean no_route?"
     )
     assert looked.nothing_found(frozenset({"no_route"})).endswith("passes the filters")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("1234567.89", "1,234,567.89"), ("-0.01", "-0.01"), ("-4990", "-4,990"), ("0", "0")],
+)
+def test_amount_keeps_sign_and_digits(amount: str, shown: str) -> None:
+    """Separators are all that is added."""
+    assert grouped(amount) == shown
