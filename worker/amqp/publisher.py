@@ -16,26 +16,27 @@ from aiormq.exceptions import (
 )
 
 from worker.amqp.connection import frame_max, open_channel, return_reason
-from worker.amqp.lane import Properties
+from worker.amqp.lane import EncodedProperties, Properties
 from worker.amqp.standard import ChannelProperties
 from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
 from worker.errors import BrokerUnavailable, MalformedProperties, TopologyMismatch
 
 WINDOW = 500
-SAME_ID_POLL_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One body with its routing key. ``number`` is its place in the source, counted from 1.
 
-    Without ``properties`` it is JSON; without a message id it gets one.
+    Without ``properties`` it is JSON. A message id of its own is unique; without one it gets one.
     """
 
     number: int
     routing_key: str
     body: bytes
-    properties: Properties = field(default_factory=lambda: Properties(content_type="application/json"))
+    properties: Properties | EncodedProperties = field(
+        default_factory=lambda: Properties(content_type="application/json")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,9 @@ async def publish_all(
     max_bytes = frame_max(connection) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
     failures: list[Failure] = []
     confirmed = 0
-    in_flight: set[str] = set()
 
     async def publish(message: Message) -> bool:
         message_id = message.properties.message_id or f"{identity}-{next(ids)}"
-        while message_id in in_flight:  # noqa: ASYNC110 - aiormq tells returns apart by it
-            await asyncio.sleep(SAME_ID_POLL_SECONDS)
-        in_flight.add(message_id)
         try:
             await channel.basic_publish(
                 message.body, exchange=exchange, routing_key=message.routing_key,
@@ -86,8 +83,6 @@ async def publish_all(
             failures.append(Failure(message.number, "refused by the broker: a queue is full"))
         else:
             return True
-        finally:
-            in_flight.discard(message_id)
         return False
 
     source = iter(messages)

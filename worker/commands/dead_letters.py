@@ -150,7 +150,7 @@ def export(
 ) -> None:
     """Write dead letters to a file, one JSON object a line, nothing lost; they stay where they are.
 
-    `payment-worker publish --exported FILE` sends the payments in it again, as their producers did.
+    `payment-worker publish --exported FILE` sends what is in it back, as a redrive does.
     """
     with readable_errors():
         import uvloop

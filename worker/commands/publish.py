@@ -1,7 +1,10 @@
 """``payment-worker generate`` and ``payment-worker publish``: payments to try the worker with."""
 
+import itertools
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,7 @@ from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
     from worker.amqp.publisher import Failure, Message
+    from worker.amqp.topology import Names
     from worker.settings import Settings
 
     Reader = Callable[[Iterable[bytes], Callable[[int], None]], Iterator[Message]]
@@ -39,9 +43,7 @@ def publish(
     ],
     exported: Annotated[
         bool,
-        typer.Option(
-            "--exported", help="FILE has exported dead letters: send their payments as their producers did."
-        ),
+        typer.Option("--exported", help="FILE has exported dead letters: send them back, as `redrive` does."),
     ] = False,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
@@ -49,18 +51,22 @@ def publish(
     """Publish each line of FILE as one payment and wait until the broker has confirmed it.
 
     Lines go out byte for byte, bad ones too; the routing key is <type>.<currency> where the line has them.
-    What a file of `dead-letters export` or `drop` holds goes out as it first came, without its history.
+    Dead letters out of a file of `dead-letters export` or `drop` go back as a redrive sends them.
     """
     with readable_errors():
         import uvloop
 
         from worker.amqp.connection import quiet_libraries
+        from worker.amqp.topology import Names
         from worker.errors import ConfigurationError
         from worker.settings import load_settings
 
         quiet_libraries()
         settings = load_settings(amqp_url=amqp_url, prefix=prefix)
-        read = read_exported if exported else read_messages
+        names = Names(settings.prefix)
+        read, exchange = read_messages, names.exchange
+        if exported:
+            read, exchange = partial(read_exported, names=names), names.returns
         if file == "-" and not exported:
             size, lines = None, sys.stdin.buffer
         else:
@@ -74,12 +80,12 @@ def publish(
                 for _ in read(lines, lambda _: None):
                     pass
                 lines.seek(0)
-            confirmed, failures = uvloop.run(_publish(settings, lines, size, read))
-    _report(confirmed, failures, settings.prefix)
+            confirmed, failures = uvloop.run(_publish(settings, exchange, read, lines, size))
+    _report(confirmed, failures, exchange)
 
 
 async def _publish(
-    settings: "Settings", lines: Iterable[bytes], size: int | None, read: "Reader"
+    settings: "Settings", exchange: str, read: "Reader", lines: Iterable[bytes], size: int | None
 ) -> "tuple[int, list[Failure]]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -106,7 +112,7 @@ async def _publish(
 
         async with connected(broker_of(settings), "payment-worker publish") as connection:
             messages = read(lines, lambda read: progress.update(bar, advance=read))
-            failures = await publish_all(connection, settings.prefix, messages, on_confirmed)
+            failures = await publish_all(connection, exchange, messages, on_confirmed)
     return confirmed, failures
 
 
@@ -121,22 +127,28 @@ def read_messages(lines: Iterable[bytes], on_read: Callable[[int], None]) -> "It
             yield Message(number, routing_key(body), body)
 
 
-def read_exported(lines: Iterable[bytes], on_read: Callable[[int], None]) -> "Iterator[Message]":
-    """Yield the message of each exported dead letter; ``on_read`` as for ``read_messages``.
+def read_exported(
+    lines: Iterable[bytes], on_read: Callable[[int], None], names: "Names"
+) -> "Iterator[Message]":
+    """Yield the message that sends each exported dead letter back; ``on_read`` as for ``read_messages``.
 
     Raises:
         ConfigurationError: a line holds none; it is named.
     """
-    from worker.amqp.publisher import Message
-    from worker.dead_letters.exported import as_published, body_of, read_line
+    from datetime import UTC, datetime
 
+    from worker.amqp.publisher import Message
+    from worker.dead_letters.exported import kept, read_line
+    from worker.envelope import Envelopes
+
+    identity, numbers = secrets.token_hex(8), itertools.count(1)
+    envelopes = Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming)
     for number, line in enumerate(lines, start=1):
         on_read(len(line))
         if line.strip():
-            letter = read_line(line, number)
-            key, properties = as_published(letter)
-            body = body_of(letter)
-            yield Message(number, key or routing_key(body), body, properties)
+            letter = kept(read_line(line, number))
+            back = envelopes.redriven(names.returns, letter, datetime.now(UTC))
+            yield Message(number, back.routing_key, back.body, back.properties)
 
 
 def routing_key(body: bytes) -> str:
@@ -153,8 +165,8 @@ def routing_key(body: bytes) -> str:
     return "unknown.unknown"
 
 
-def _report(confirmed: int, failures: "list[Failure]", prefix: str) -> None:
-    print(f"{confirmed:,} payments confirmed by the exchange {prefix}")  # noqa: T201
+def _report(confirmed: int, failures: "list[Failure]", exchange: str) -> None:
+    print(f"{confirmed:,} payments confirmed by the exchange {exchange}")  # noqa: T201
     if failures:
         for failure in failures[:SHOWN_FAILURES]:
             print(f"error: line {failure.number}: {failure.reason}", file=sys.stderr)  # noqa: T201

@@ -39,7 +39,7 @@ ADVICE: Final[dict[str, str]] = {
     "retries_exhausted": "Mend what every attempt met, then redrive.",
     "internal_error": "A bug of the worker: report the log's traceback; redrive with a mended version.",
     "outcome_unknown": "Ask the processor it names: if that has the payment, drop the letter; if not, let"
-    " the rules name it again and redrive, or export the letter, publish that and drop it.",
+    " the rules name it again, then redrive.",
     "idempotency_conflict": "Its id is another payment's: have it sent under a new one, then drop it.",
 }
 """By the code of a dead letter."""

@@ -6,17 +6,18 @@ one member, whose name begins with ``$``; a table that has such names itself is 
 
 import math
 from base64 import b64decode, b64encode
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.dead_letter import MESSAGE_ID, ROUTING_KEY, ExportedDeadLetter
+from schemas.dead_letter import ExportedDeadLetter
 from worker.amqp.lane import Properties
 from worker.amqp.wire import LAST_READABLE_SECONDS, Timestamp
 from worker.dead_letters.letter import DeadLetter
-from worker.envelope import producer_headers
+from worker.envelope import Arrival, read_past
 from worker.errors import ConfigurationError
 
 FORMAT = "payment-stream-worker/dead-letter/1"
@@ -70,18 +71,30 @@ def body_of(exported: ExportedDeadLetter) -> bytes:
     return (exported.body or "").encode()
 
 
-def as_published(exported: ExportedDeadLetter) -> tuple[str | None, Properties]:
-    """Return the routing key and properties that the producer gave, without an expiration.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A dead letter out of a file: a ``Letter`` that can be sent back, and the delivery that it was."""
 
-    None stands for a key that is not known.
-    """
+    body: bytes
+    exchange: str
+    routing_key: str
+    properties: Properties
+    arrival: Arrival
+    tag: int = 0
+    redelivered: bool = False
+    payment_id: str | None = None
+
+    @property
+    def delivery(self) -> "Kept":
+        """Itself."""
+        return self
+
+
+def kept(exported: ExportedDeadLetter) -> Kept:
+    """Return what a line holds; properties that were unreadable count as absent."""
     headers: dict[str, Any] = {name: from_json(value) for name, value in exported.headers.items()}
-    key, message_id = headers.get(ROUTING_KEY), headers.get(MESSAGE_ID)
-    properties = Properties(**exported.properties.model_dump())
-    properties.headers = producer_headers(headers)
-    properties.message_id = message_id if isinstance(message_id, str) else None
-    properties.expiration = None
-    return key if isinstance(key, str) else None, properties
+    properties = Properties(**exported.properties.model_dump(), headers=headers)
+    return Kept(body_of(exported), exported.exchange, exported.routing_key, properties, read_past(headers))
 
 
 def to_json(value: Any) -> Any:  # noqa: PLR0911 - one for each type

@@ -9,10 +9,12 @@ import orjson
 import pytest
 
 from tests.support.dead_letters import dead_headers, dead_letter, delivery
+from tests.support.payments import NOW
 from worker.amqp.lane import Properties
 from worker.amqp.wire import Timestamp
 from worker.dead_letters import read_letter
-from worker.dead_letters.exported import as_published, body_of, from_json, read_line, to_exported, to_json
+from worker.dead_letters.exported import body_of, from_json, kept, read_line, to_exported, to_json
+from worker.envelope import Envelopes
 from worker.errors import ConfigurationError
 
 LETTER = {"format": "payment-stream-worker/dead-letter/1", "exchange": "e", "routing_key": "k", "body": ""}
@@ -72,29 +74,22 @@ def test_header_value_that_json_lacks_is_marked(value: Any, text: Any) -> None:
     assert from_json(json.loads(json.dumps(text))) == value
 
 
-def test_published_again_as_the_producer_sent_it() -> None:
-    """The producer's properties, headers, id and key; nothing of ours, and nothing that lets it expire."""
-    headers = {
-        **dead_headers(MESSAGE_ID="m-1", EXPIRATION="500", REDRIVES=2),
-        "tenant": b"\xff",
-        "x-death": [],
-    }
-    letter = read_letter(
-        delivery(b"{}", Properties("application/json", headers=headers, message_id="ours", app_id="shop"))
-    )
-    key, properties = as_published(read_line(orjson.dumps(to_exported(letter)), 1))
-    assert key == "card.eur"
-    assert properties == Properties(
-        "application/json", headers={"tenant": b"\xff"}, message_id="m-1", app_id="shop"
-    )
+def test_letter_of_a_file_goes_back_as_one_of_the_queue_does() -> None:
+    """The producer's own, the history and the count of redrives: a redrive from a file is a redrive."""
+    headers = {**dead_headers(MESSAGE_ID="m-1", REDRIVES=2), "tenant": b"\xff", "x-death": []}
+    properties = Properties("application/json", headers=headers, message_id="ours", app_id="shop")
+    letter = read_letter(delivery(b"\xff", properties))
+    envelopes = Envelopes(lambda: "new", "payments.dead", "payments.incoming")
+    from_file = kept(read_line(orjson.dumps(to_exported(letter)), 1))
+    assert envelopes.redriven("returns", from_file, NOW) == envelopes.redriven("returns", letter, NOW)
 
 
-def test_message_without_history_has_no_key_to_go_by() -> None:
-    """What another program put into the queue names no routing key."""
-    key, properties = as_published(
-        read_line(orjson.dumps(to_exported(read_letter(delivery(b"x", Properties())))), 1)
-    )
-    assert (key, properties) == (None, Properties())
+def test_letter_that_was_unreadable_goes_back_without_properties() -> None:
+    """Its body is all that anybody could read."""
+    broken = delivery(b"body", Properties())
+    broken.raw_properties = b"\xff\xff"
+    back = kept(read_line(orjson.dumps(to_exported(read_letter(broken))), 1))
+    assert (back.body, back.properties) == (b"body", Properties())
 
 
 @pytest.mark.parametrize(
