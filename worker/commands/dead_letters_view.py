@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -67,16 +68,19 @@ def show_list(letters: Sequence[DeadLetter], totals: Totals, looked: Looked, cod
         console.print(looked.nothing_found(codes))
         return
     if letters:
-        table = Table("payment", "code", "amount", "tries", "dead since", "why", box=SIMPLE_HEAD)
+        now = datetime.now(UTC)
+        table = Table(box=SIMPLE_HEAD)
+        for name in ("payment", "code", "amount", "dead for"):
+            table.add_column(name, no_wrap=True, overflow="fold")
+        table.add_column("why")
         for letter in letters:
-            tries = f"{len(letter.attempts)}" + (f" (redrive {n})" if (n := letter.arrival.redrives) else "")
+            again = f"(redrive {n}) " if (n := letter.arrival.redrives) else ""
             table.add_row(
                 safe(letter.name),
                 safe(letter.code),
                 safe(_amount_text(letter)),
-                tries,
-                safe(when(letter.dead_at)),
-                safe(letter.message),
+                "?" if letter.dead_at is None else age((now - letter.dead_at).total_seconds()),
+                safe(again + letter.message),
             )
         console.print(table)
     _show_totals(console, totals)
@@ -205,6 +209,14 @@ def _tokens_apart(text: str) -> Iterator[str]:
                 yield ": "
             case _:
                 yield piece
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, in its largest whole unit, such as ``2 h``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _show_totals(console: Console, totals: Totals) -> None:

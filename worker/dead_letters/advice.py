@@ -47,8 +47,12 @@ ADVICE: Final[dict[str, str]] = {
 _ATTEMPTS: Final[dict[str, str]] = {
     "unroutable": "bind the processor's inbox to its exchange, or start its connector",
     "publish_refused": "let the processor's connector empty its full inbox",
+    "no_exchange": "declare the processor's exchange (`payment-worker topology declare`)",
+    "channel_lost": "see why the broker closed the channel",
+    "claimed_elsewhere": "see that no worker hangs",
     "circuit_open": "see why the processor refused so often that it was passed over",
     "broker_unavailable": "see that the broker is well",
+    "journal_unavailable": "see that the journal can be written",
     "wire_error": "see that nothing garbles the connection to the broker",
     "missing_rate": "provide the rate that was missing",
     "stale_rate": "see why rates are not renewed",

@@ -36,6 +36,13 @@ def test_exhausted_retries_are_explained_by_what_each_attempt_met() -> None:
     assert advice_for("retries_exhausted", ["odd"]) == ADVICE["retries_exhausted"]
 
 
+def test_every_code_of_a_failed_attempt_is_explained() -> None:
+    """Whatever an attempt met, exhausted retries say what to mend."""
+    known = ADVICE["retries_exhausted"]
+    codes = {leaf.code for leaf in leaves(errors.TransientError)}
+    assert {code for code in codes if advice_for("retries_exhausted", [code]) == known} == set()
+
+
 def test_code_of_a_rule_is_explained_too() -> None:
     """A word that a rule or plugin made up leads to the rules."""
     assert "rules explain" in advice_for("no_francs")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.dead_letters import dead_letter
 from worker.commands.dead_letters_options import Looked
-from worker.commands.dead_letters_view import indent_json, pretty_body, show_letter, show_list
+from worker.commands.dead_letters_view import age, indent_json, pretty_body, show_letter, show_list
 from worker.commands.plain import grouped, mask_cards
 from worker.dead_letters import Totals
 
@@ -119,3 +119,12 @@ def test_code_that_none_has_is_told_with_the_nearest() -> None:
 def test_amount_keeps_sign_and_digits(amount: str, shown: str) -> None:
     """Separators are all that is added."""
     assert grouped(amount) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-5, "0 s"), (59.4, "59 s"), (60, "1 min"), (7199, "1 h"), (7200, "2 h"), (86400 * 9.9, "9 d")],
+)
+def test_age_is_in_its_largest_unit(seconds: float, shown: str) -> None:
+    """Whole units; a clock that is behind shows nothing negative."""
+    assert age(seconds) == shown
