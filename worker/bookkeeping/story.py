@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, assert_never
 
-import orjson
-
+from worker.bookkeeping.roundings import Steps, fees_of, kept_steps
 from worker.journal.books import Books, Standing
 from worker.journal.entries import Entry
 from worker.journal.states import State
@@ -19,14 +18,14 @@ _NEIGHBOURS: Final = 50
 class Story:
     """A payment's row and its history; no row where no delivery of it was ever claimed.
 
-    ``fees`` are those of the dispatch, as JSON has them; ``trail`` is how carry rounded them.
+    ``fees`` are those of the dispatch, as JSON has them; ``steps`` is how they were rounded, if known.
     """
 
     payment_id: str
     standing: Standing | None
     history: Sequence[Entry]
     fees: Sequence[dict[str, Any]]
-    trail: Sequence[dict[str, str]]
+    steps: Steps = ()
 
 
 def read_story(books: Books, name: str) -> Story | None:
@@ -36,10 +35,8 @@ def read_story(books: Books, name: str) -> Story | None:
         payment_id = name if standing is None else standing.payment_id
         history = books.history(payment_id)
     if standing is None:
-        return Story(payment_id, None, history, (), ()) if history else None
-    fees = orjson.loads(standing.body)["fees"] if standing.body else ()
-    trail = orjson.loads(standing.trail) if standing.trail else ()
-    return Story(payment_id, standing, history, fees, trail)
+        return Story(payment_id, None, history, ()) if history else None
+    return Story(payment_id, standing, history, fees_of(standing), kept_steps(standing))
 
 
 def nearest(books: Books, name: str) -> str | None:

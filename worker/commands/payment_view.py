@@ -53,13 +53,16 @@ def _money(story: Story, standing: Standing) -> Iterator[str]:
         for units in (standing.gross, standing.fees, standing.net)
     )
     yield f"gross {gross} {standing.currency} = fees {fees} + net {net}"
-    for fee in story.fees:
-        yield f"  {fee['name']} {grouped(fee['amount']['value'])}"
-    for step in story.trail:
+    for step in story.steps:
         yield (
             f"  {step['step']}: {step['exact']} -> {step['result']}"
             f" ({step['mode']}, remainder {step['remainder']})"
         )
+    if not story.steps:
+        for fee in story.fees:
+            yield f"  {fee['name']}: {grouped(fee['amount']['value'])}"
+    if story.fees and not story.steps:
+        yield "  (how they were rounded is shown with the rules that charged them: --rules PATH)"
 
 
 def _history(entries: "Iterator[Entry] | Any") -> Table:
@@ -82,14 +85,14 @@ def write_story(story: Story) -> None:
     """Write a payment's story as JSON; amounts as plain decimals, times as RFC 3339."""
     standing = story.standing
     told = {} if standing is None else _described(standing, standing.scale)
-    told.pop("body", None)
+    told.pop("trail", None)
     write_json(
         {
             "payment_id": story.payment_id,
             "where": None if standing is None else where(standing, time.time_ns() // 1_000_000),
             **told,
             "fee_items": list(story.fees),
-            "trail": list(story.trail),
+            "roundings": list(story.steps),
             "history": [_described(entry, entry.scale) for entry in story.history],
         }
     )

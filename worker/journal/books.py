@@ -1,15 +1,19 @@
 """What can be read in a journal, beside the workers that write it."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from worker.journal.changes import Carried
 from worker.journal.entries import Entry
 from worker.journal.protocol import Charged
 from worker.journal.states import State
 from worker.money import Carry
+
+DISPATCH_ID: Final = re.compile(r"[0-9a-f]{32}")
+"""What a dispatch's id looks like."""
 
 
 class Standing(NamedTuple):
@@ -76,7 +80,11 @@ class Books(Protocol):
         """Let all answers within the block be of the same moment."""
 
     def find(self, name: str) -> Standing | None:
-        """Return the payment of this id, or else the one with a dispatch of this id."""
+        """Return the payment of this id, or else the one with a dispatch of this id.
+
+        Payments are found by an index. Dispatches have none, which would double what a claim writes: all
+        payments are looked through, for what can be a dispatch's id.
+        """
 
     def neighbours(self, name: str, count: int) -> Sequence[str]:
         """Return at most so many payment ids before and after a name, by their characters' code points."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from worker.journal.books import Kept, Page, Standing
+from worker.journal.books import DISPATCH_ID, Kept, Page, Standing
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.pages import (
@@ -75,9 +75,9 @@ class SqliteBooks:
         with speaking_of(self.path):
             execute = self.connection.execute
             found = execute(f"{_STANDING} WHERE p.payment_id = ?", (name,)).fetchone()
-            if found is None:
+            if found is None and DISPATCH_ID.fullmatch(name):
                 found = execute(f"{_STANDING} WHERE p.dispatch_id = ?", (name,)).fetchone()
-            if found is None:
+            if found is None and DISPATCH_ID.fullmatch(name):
                 by_history = "p.id = (SELECT payment FROM history WHERE dispatch_id = ?)"
                 found = execute(f"{_STANDING} WHERE {by_history}", (name,)).fetchone()
         return None if found is None else standing_of(found[:-1], found[-1])
