@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journals import JournalRig, Thirds, dispatched, intent, journal_rig, later
+from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, journal_rig, later
 from worker.journal.books import Books, Kept
 from worker.journal.changes import Carried
 from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
+from worker.journal.times import milliseconds
 from worker.money import Carry
 
 
@@ -112,3 +113,45 @@ async def test_empty_books(rig: JournalRig) -> None:
         assert (list(books.pages()), list(books.strays()), books.last_number(), books.remainders()) == (
             [], [], 0, {},
         )  # fmt: skip
+
+
+async def test_standings(rig: JournalRig) -> None:
+    """Of many payments at once, without their bodies."""
+    await rig.worker("a").claim([intent("one"), intent("two's \u20ac\"", None)], later(0))
+    with opened(rig) as books:
+        found = books.standings(["one", "two's \u20ac\"", "never", "one"])
+        assert found.keys() == {"one", "two's \u20ac\""}
+        one = books.find("one")
+        assert one is not None
+        assert found["one"] == one._replace(body=None)
+        assert books.standings([]) == {}
+
+
+async def test_what_is_dispatched_to_a_processor(rig: JournalRig) -> None:
+    """By the time of its confirm: the first moment is in, the last is not. Nothing else is."""
+    journal = rig.worker("a")
+    sent = [intent(f"pay-{number}") for number in range(4)]
+    other, dead = intent("other", processor="beta"), intent("dead")
+    await journal.claim([*sent, other, dead, intent("claimed")], later(0))
+    for number, one in enumerate(sent):
+        await journal.record([dispatched(one)], later(number))
+    await journal.record([dispatched(other), ended(State.DEAD_LETTERED, dead)], later(1))
+    with opened(rig) as books:
+
+        def ids(*times: int | None) -> list[str]:
+            return [one.payment_id for one in books.dispatched_to("alpha", *times)]
+
+        assert ids() == ["pay-0", "pay-1", "pay-2", "pay-3"]
+        assert ids(milliseconds(later(1)), milliseconds(later(3))) == ["pay-1", "pay-2"]
+        assert ids(milliseconds(later(4))) == []
+        assert list(books.dispatched_to("gamma")) == []
+
+
+async def test_processors(rig: JournalRig) -> None:
+    """Those of refused and of present candidates."""
+    journal, first = rig.worker("a"), intent()
+    await journal.claim([first, intent("nowhere", None)], later(0))
+    second = intent(processor="beta", candidate=2)
+    await journal.amend([Amendment(first.dispatch_id or "", "unroutable", second)], later(1))
+    with opened(rig) as books:
+        assert set(books.processors()) == {"alpha", "beta"}

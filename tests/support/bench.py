@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from tests.support.command import RunningWorker, running_worker
+from tests.support.audited import check_journal
 from tests.support.fault_points import Fault
 from tests.support.ledger import Ledger
 from tests.support.load import BROKEN, RULES, Load, channel_to, connected_to, write_fault_rules
@@ -229,6 +230,8 @@ class Bench:
         left = await self.depths()
         assert not left, f"something is left in the broker: {left}"
         self.ledger.check(self.load.sent, repeats=repeats, may_die=may_die)
+        found = {payment_id: messages[0][0] for payment_id, messages in self.ledger.dispatched.items()}
+        await asyncio.to_thread(check_journal, self.settings.journal_address, found)
 
     async def stop(self) -> None:
         """Stop every worker in order."""

@@ -92,6 +92,17 @@ class Books(Protocol):
     def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
         """Return the state of each of these payments that the journal knows."""
 
+    def standings(self, payment_ids: Collection[str]) -> Mapping[str, Standing]:
+        """Return where each of these payments that the journal knows stands, without its body."""
+
+    def dispatched_to(
+        self, processor: str, since: int | None = None, until: int | None = None
+    ) -> Iterator[Standing]:
+        """Yield what is dispatched to a processor, confirmed since and before these times; as ``pages``."""
+
+    def processors(self) -> Collection[str]:
+        """Return the processors that anything was ever about to go to."""
+
     def history(self, payment_id: str) -> Sequence[Entry]:
         """Return a payment's entries, oldest first."""
 

@@ -242,6 +242,29 @@ class MemoryBooks:
         known = self.memory.payments
         return {one: known[one].known.state for one in payment_ids if one in known}
 
+    def standings(self, payment_ids: Collection[str]) -> Mapping[str, Standing]:
+        """See ``Books``."""
+        known = self.memory.payments
+        return {one: _standing(known[one])._replace(body=None) for one in set(payment_ids) if one in known}
+
+    def dispatched_to(
+        self, processor: str, since: int | None = None, until: int | None = None
+    ) -> Iterator[Standing]:
+        """See ``Books``."""
+        for page in self.pages():
+            found = page.standing
+            if (
+                (found.state, found.processor) == (State.DISPATCHED, processor)
+                and (since is None or found.changed >= since)
+                and (until is None or found.changed < until)
+            ):
+                yield found
+
+    def processors(self) -> Collection[str]:
+        """See ``Books``."""
+        now = {payment.intent.processor for payment in self.memory.payments.values()}
+        return {name for name in now | {entry.processor for entry in self.memory.entries} if name is not None}
+
     def history(self, payment_id: str) -> Sequence[Entry]:
         """See ``Books``."""
         return [entry for entry in self.memory.entries if entry.payment_id == payment_id]

@@ -16,6 +16,7 @@ from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.pages import (
     STANDING_COLUMNS,
     STANDING_TABLES,
+    read_dispatched,
     read_pages,
     read_strays,
     standing_of,
@@ -36,6 +37,10 @@ _NEIGHBOURS: Final = """
     SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id > ?1 ORDER BY payment_id LIMIT ?2)
 """
 _STATES: Final = "SELECT payment_id, state FROM payments WHERE payment_id IN (SELECT value FROM json_each(?))"
+_STANDINGS: Final = f"""
+    SELECT {STANDING_COLUMNS} {STANDING_TABLES} WHERE p.payment_id IN (SELECT value FROM json_each(?))
+"""
+_PROCESSORS: Final = "SELECT DISTINCT processor FROM ways WHERE processor IS NOT NULL"
 _HISTORY: Final = f"""
     {ENTRIES} WHERE h.payment = (SELECT id FROM payments WHERE payment_id = :id)
     UNION ALL {ENTRIES} WHERE h.payment_id = :id ORDER BY 1
@@ -93,6 +98,25 @@ class SqliteBooks:
         with speaking_of(self.path):
             found = self.connection.execute(_STATES, (orjson.dumps(list(payment_ids)).decode(),)).fetchall()
         return {payment_id: STATES[state] for payment_id, state in found}
+
+    def standings(self, payment_ids: Collection[str]) -> Mapping[str, Standing]:
+        """See ``Books``."""
+        asked = (orjson.dumps(list(payment_ids)).decode(),)
+        with speaking_of(self.path):
+            found = self.connection.execute(_STANDINGS, asked).fetchall()
+        return {row[0]: standing_of(row, None) for row in found}
+
+    def dispatched_to(
+        self, processor: str, since: int | None = None, until: int | None = None
+    ) -> Iterator[Standing]:
+        """See ``Books``."""
+        return read_dispatched(self.path, self.connection, processor, since, until)
+
+    def processors(self) -> Collection[str]:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            found = self.connection.execute(_PROCESSORS).fetchall()
+        return {name for (name,) in found}
 
     def history(self, payment_id: str) -> Sequence[Entry]:
         """See ``Books``."""

@@ -1,6 +1,7 @@
 """A journal file read from its first payment to its last, a slice at a time."""
 
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from worker.journal.sqlite.connection import speaking_of
 from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs
 from worker.journal.sqlite.schema import STATES
 from worker.journal.sqlite.writing import unpack
+from worker.journal.states import State
 from worker.money import Carry
 
 SLICE_PAYMENTS: Final = 500
@@ -37,6 +39,12 @@ _ENTRIES: Final = f"{ENTRIES} WHERE h.payment BETWEEN ? AND ? ORDER BY h.payment
 _CARRIED: Final = """
     SELECT p.payment_id, c.key, c.before, c.after FROM carried AS c JOIN payments AS p ON p.id = c.payment
     WHERE c.payment BETWEEN ? AND ?
+"""
+_DISPATCHED: Final = f"""
+    SELECT p.id, {STANDING_COLUMNS} {STANDING_TABLES}
+    WHERE p.id > :at AND p.state = {STATES.index(State.DISPATCHED)} AND w.processor = :processor
+        AND p.changed >= :since AND p.changed < :until
+    ORDER BY p.id LIMIT {SLICE_PAYMENTS}
 """
 _STRAYS: Final = f"{ENTRIES} WHERE h.payment_id IS NOT NULL AND h.id > ? ORDER BY h.id LIMIT {SLICE_PAYMENTS}"
 
@@ -87,6 +95,25 @@ def read_strays(path: Path, connection: sqlite3.Connection) -> Iterator[Entry]:
             return
         yield from (entry_of(row, {}) for row in rows)
         at = rows[-1][0]
+
+
+def read_dispatched(
+    path: Path, connection: sqlite3.Connection, processor: str, since: int | None, until: int | None
+) -> Iterator[Standing]:
+    """Yield what is dispatched to a processor, in the order in which it was first claimed."""
+    asked = {
+        "at": 0,
+        "processor": processor,
+        "since": 0 if since is None else since,
+        "until": sys.maxsize if until is None else until,
+    }
+    while True:
+        with speaking_of(path):
+            rows = connection.execute(_DISPATCHED, asked).fetchall()
+        if not rows:
+            return
+        yield from (standing_of(row[1:], None) for row in rows)
+        asked["at"] = rows[-1][0]
 
 
 def standing_of(row: Sequence[Any], body: bytes | None) -> Standing:
