@@ -16,7 +16,7 @@ from worker.journal.times import milliseconds
 from worker.money import Carry
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, indexed at once"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalRig]:
     async with journal_rig(request.param, tmp_path) as rig:
         yield rig

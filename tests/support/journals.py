@@ -1,13 +1,15 @@
 """Intents, endings and journals for tests."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 
@@ -18,7 +20,9 @@ from worker.journal.fingerprint import Fingerprints
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal, MemoryOutbox
 from worker.journal.outbox import Outbox
 from worker.journal.protocol import Charged, Ending, Intent, Journal
+from worker.journal.sqlite import index
 from worker.journal.sqlite.books import SqliteBooks
+from worker.journal.sqlite.index import Indexing, index_tail
 from worker.journal.sqlite.journal import SqliteJournal
 from worker.journal.sqlite.outbox import SqliteOutbox
 from worker.journal.sqlite.upkeep import migrate
@@ -43,6 +47,10 @@ async def journal_rig(backend: str, folder: Path) -> AsyncIterator[JournalRig]:
     """A new journal of one backend, whose workers' ways are closed at the end; leases last a minute."""
     opened: dict[str, Journal] = {}
     memory, path = Memory(), folder / "journal.db"
+    stack = ExitStack()
+    if backend == "sqlite, indexed at once":
+        backend = "sqlite"
+        stack.enter_context(indexed_at_once())
 
     def worker(owner: str) -> Journal:
         if owner not in opened:
@@ -66,6 +74,22 @@ async def journal_rig(backend: str, folder: Path) -> AsyncIterator[JournalRig]:
     finally:
         for journal in opened.values():
             await journal.close()
+        stack.close()
+
+
+@contextmanager
+def indexed_at_once() -> Iterator[None]:
+    """Every payment goes from the tail to the index right after its transaction, two to a slice."""
+
+    def start(indexing: Indexing) -> None:
+        index_tail(indexing.path, indexing.owner, indexing.turn, Event())
+
+    with (
+        patch.object(index, "SHORTEST_TAIL", 1),
+        patch.object(index, "SLICE_ROWS", 2),
+        patch.object(Indexing, "start", start),
+    ):
+        yield
 
 
 def later(seconds: float) -> datetime:

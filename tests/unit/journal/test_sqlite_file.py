@@ -178,7 +178,10 @@ import asyncio, sys
 from pathlib import Path
 from tests.support.journals import dispatched, intent, later
 from worker.journal.protocol import New
+from worker.journal.sqlite import index
 from worker.journal.sqlite.journal import SqliteJournal
+
+index.SHORTEST_TAIL, index.SLICE_ROWS = 100, 10
 
 async def main():
     journal, new = SqliteJournal.open(Path(sys.argv[1]), sys.argv[2]), []

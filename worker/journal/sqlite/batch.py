@@ -1,14 +1,14 @@
 """One transaction's requests against a journal file: claims, amendments, endings."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from worker.journal.changes import Changes, sort_endings
 from worker.journal.mine import Mine
 from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
+from worker.journal.sqlite.index import Index
 from worker.journal.sqlite.reading import read_bodies, read_carries, read_known, was_intent
 from worker.journal.sqlite.writing import Interned, Writer, packed
 from worker.journal.states import State
@@ -16,15 +16,16 @@ from worker.journal.times import milliseconds
 
 
 class Surprised(Exception):
-    """The quick way met a payment that is not as expected: the transaction is to be done again, carefully."""
+    """A claim is not this worker's any more: the transaction is to be done again, carefully."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A transaction in the making. Unless it is ``careful``, it takes all claims to be new."""
+    """A transaction in the making. A ``careful`` one looks up its own claims before it ends them."""
 
     connection: sqlite3.Connection
     interned: Interned
+    index: Index
     owner: str
     lease_milliseconds: int
     mine: Mine
@@ -36,14 +37,13 @@ class Batch:
         payment_ids = [intent.payment_id for intent in intents]
         if len(set(payment_ids)) < len(intents):
             return self._claim_in_turn(intents, now)
-        if self.careful or any(intent.carrying for intent in intents):
-            changes, rows = self._changes(intents, at)
+        rows = self.index.find(self.connection, payment_ids)
+        if rows or any(intent.carrying for intent in intents):
+            changes = self._changes(intents, rows, at)
             changes.claim(intents)
             return self._write(changes, rows)
-        try:
-            new = self._writer().insert(intents, [None] * len(intents), at, at + self.lease_milliseconds)
-        except sqlite3.IntegrityError:
-            raise Surprised from None
+        new = self._writer().insert(intents, [None] * len(intents), at, at + self.lease_milliseconds)
+        self.index.add(payment_ids, new)
         self.mine.add(payment_ids, new, [intent.dispatch_id for intent in intents])
         return [NEW] * len(intents)
 
@@ -62,7 +62,9 @@ class Batch:
 
     def amend(self, amendments: Sequence[Amendment], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""
-        changes, rows = self._changes([amendment.intent for amendment in amendments], milliseconds(now))
+        intents = [amendment.intent for amendment in amendments]
+        rows = self.index.find(self.connection, [intent.payment_id for intent in intents])
+        changes = self._changes(intents, rows, milliseconds(now))
         changes.amend(amendments)
         return self._write(changes, rows)
 
@@ -79,8 +81,11 @@ class Batch:
             else:
                 others.append(ending)
         if others:
-            known, rows = read_known(self.connection, (e.payment_id for e in others if e.payment_id))
-            ended, strays = sort_endings(others, known, self.owner, partial(was_intent, self.connection))
+            rows = self.index.find(self.connection, [e.payment_id for e in others if e.payment_id])
+            known = read_known(self.connection, rows.values())
+            ended, strays = sort_endings(
+                others, known, self.owner, lambda name, sent: was_intent(self.connection, rows[name], sent)
+            )
             writer.end(ended, [rows[ending.payment_id or ""] for ending in ended], at)
             writer.stray(strays, at)
         if quick and writer.dispatched(quick, at) < len(quick):
@@ -89,18 +94,20 @@ class Batch:
     def _writer(self) -> Writer:
         return Writer(self.connection, self.interned, self.owner)
 
-    def _changes(self, intents: Sequence[Intent], at: int) -> tuple[Changes, dict[str, int]]:
-        known, rows = read_known(self.connection, (intent.payment_id for intent in intents))
+    def _changes(self, intents: Sequence[Intent], rows: Mapping[str, int], at: int) -> Changes:
+        known = read_known(self.connection, rows.values()) if rows else {}
         keys = [key for intent in intents if intent.carrying for key in intent.carrying.keys]
         carries = read_carries(self.connection, keys) if keys else {}
-        return Changes(self.owner, at, at + self.lease_milliseconds, known, carries), rows
+        return Changes(self.owner, at, at + self.lease_milliseconds, known, carries)
 
     def _write(self, changes: Changes, rows: dict[str, int]) -> Sequence[Claim]:
         writer, now, lease_until = self._writer(), changes.now, changes.lease_until
         if changes.inserts:
             intents = [put.intent for put in changes.inserts]
+            payment_ids = [intent.payment_id for intent in intents]
             new = writer.insert(intents, packed(changes.inserts), now, lease_until)
-            rows |= zip((intent.payment_id for intent in intents), new, strict=True)
+            self.index.add(payment_ids, new)
+            rows |= zip(payment_ids, new, strict=True)
         writer.carry(changes.carried, [rows[each.payment_id] for each in changes.carried])
         replaced, taken = changes.replaces, changes.takeovers
         writer.replace(replaced, [rows[put.intent.payment_id] for put in replaced], now, lease_until)
@@ -109,7 +116,7 @@ class Batch:
         sent = {put.intent.payment_id: put.intent.dispatch_id for put in (*changes.inserts, *replaced)}
         sent |= {known.payment_id: known.dispatch_id for _, known in changes.resumed}
         self.mine.add(sent, [rows[payment_id] for payment_id in sent], sent.values())
-        resumed = [known.payment_id for _, known in changes.resumed]
+        resumed = [rows[known.payment_id] for _, known in changes.resumed]
         bodies = read_bodies(self.connection, resumed) if resumed else {}
         return changes.answered(bodies.get)
 

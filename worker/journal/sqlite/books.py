@@ -1,9 +1,10 @@
 """The read side of a journal file."""
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ import orjson
 from worker.journal.books import DISPATCH_ID, Kept, Page, Standing
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.index import Index
 from worker.journal.sqlite.pages import (
     STANDING_COLUMNS,
     STANDING_TABLES,
@@ -32,18 +34,17 @@ _STANDING: Final = f"""
     {STANDING_TABLES} LEFT JOIN bodies AS b ON b.id = p.batch
 """
 _NEIGHBOURS: Final = """
-    SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id < ?1 ORDER BY payment_id DESC LIMIT ?2)
-    UNION ALL
-    SELECT * FROM (SELECT payment_id FROM payments WHERE payment_id > ?1 ORDER BY payment_id LIMIT ?2)
+    SELECT * FROM (SELECT payment_id FROM ids WHERE payment_id < ?1 ORDER BY payment_id DESC LIMIT ?2)
+    UNION SELECT * FROM (SELECT payment_id FROM ids WHERE payment_id > ?1 ORDER BY payment_id LIMIT ?2)
+    UNION SELECT payment_id FROM payments WHERE id > (SELECT upto FROM indexed)
 """
-_STATES: Final = "SELECT payment_id, state FROM payments WHERE payment_id IN (SELECT value FROM json_each(?))"
+_STATES: Final = "SELECT payment_id, state FROM payments WHERE id IN (SELECT value FROM json_each(?))"
 _STANDINGS: Final = f"""
-    SELECT {STANDING_COLUMNS} {STANDING_TABLES} WHERE p.payment_id IN (SELECT value FROM json_each(?))
+    SELECT {STANDING_COLUMNS} {STANDING_TABLES} WHERE p.id IN (SELECT value FROM json_each(?))
 """
 _PROCESSORS: Final = "SELECT DISTINCT processor FROM ways WHERE processor IS NOT NULL"
 _HISTORY: Final = f"""
-    {ENTRIES} WHERE h.payment = (SELECT id FROM payments WHERE payment_id = :id)
-    UNION ALL {ENTRIES} WHERE h.payment_id = :id ORDER BY 1
+    {ENTRIES} WHERE h.payment = :row UNION ALL {ENTRIES} WHERE h.payment_id = :id ORDER BY 1
 """
 
 
@@ -53,6 +54,7 @@ class SqliteBooks:
 
     path: Path
     connection: sqlite3.Connection
+    _index: Index = field(default_factory=Index)
 
     @classmethod
     def open(cls, path: Path) -> "SqliteBooks":
@@ -79,7 +81,7 @@ class SqliteBooks:
         """See ``Books``."""
         with speaking_of(self.path):
             execute = self.connection.execute
-            found = execute(f"{_STANDING} WHERE p.payment_id = ?", (name,)).fetchone()
+            found = execute(f"{_STANDING} WHERE p.id = ?", (self._rows([name]).get(name),)).fetchone()
             if found is None and DISPATCH_ID.fullmatch(name):
                 found = execute(f"{_STANDING} WHERE p.dispatch_id = ?", (name,)).fetchone()
             if found is None and DISPATCH_ID.fullmatch(name):
@@ -90,20 +92,20 @@ class SqliteBooks:
     def neighbours(self, name: str, count: int) -> Sequence[str]:
         """See ``Books``."""
         with speaking_of(self.path):
-            found = self.connection.execute(_NEIGHBOURS, (name, count)).fetchall()
-        return sorted(payment_id for (payment_id,) in found)
+            found = sorted(each for (each,) in self.connection.execute(_NEIGHBOURS, (name, count)))
+        before, after = bisect_left(found, name), bisect_right(found, name)
+        return found[max(0, before - count) : before] + found[after : after + count]
 
     def states(self, payment_ids: Collection[str]) -> Mapping[str, State]:
         """See ``Books``."""
         with speaking_of(self.path):
-            found = self.connection.execute(_STATES, (orjson.dumps(list(payment_ids)).decode(),)).fetchall()
+            found = self.connection.execute(_STATES, (self._row_list(payment_ids),)).fetchall()
         return {payment_id: STATES[state] for payment_id, state in found}
 
     def standings(self, payment_ids: Collection[str]) -> Mapping[str, Standing]:
         """See ``Books``."""
-        asked = (orjson.dumps(list(payment_ids)).decode(),)
         with speaking_of(self.path):
-            found = self.connection.execute(_STANDINGS, asked).fetchall()
+            found = self.connection.execute(_STANDINGS, (self._row_list(payment_ids),)).fetchall()
         return {row[0]: standing_of(row, None) for row in found}
 
     def dispatched_to(
@@ -121,7 +123,8 @@ class SqliteBooks:
     def history(self, payment_id: str) -> Sequence[Entry]:
         """See ``Books``."""
         with speaking_of(self.path):
-            found = self.connection.execute(_HISTORY, {"id": payment_id}).fetchall()
+            asked = {"id": payment_id, "row": self._rows([payment_id]).get(payment_id)}
+            found = self.connection.execute(_HISTORY, asked).fetchall()
             blobs = read_blobs(self.connection, {row[-3] for row in found if row[-3] is not None})
         return [entry_of(row, blobs) for row in found]
 
@@ -143,6 +146,13 @@ class SqliteBooks:
         with speaking_of(self.path):
             found = self.connection.execute("SELECT key, remainder, pruned FROM carries").fetchall()
         return {key: Kept(Carry.parse(text), Fraction(pruned)) for key, text, pruned in found}
+
+    def _rows(self, payment_ids: Collection[str]) -> dict[str, int]:
+        self._index.begin(self.connection)
+        return self._index.find(self.connection, payment_ids)
+
+    def _row_list(self, payment_ids: Collection[str]) -> str:
+        return orjson.dumps(list(self._rows(payment_ids).values())).decode()
 
     def close(self) -> None:
         """See ``Books``."""

@@ -16,13 +16,12 @@ from worker.journal.mine import Mine
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
 from worker.journal.sqlite.batch import Batch, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.index import Index, Indexing
 from worker.journal.sqlite.reading import read_secret
 from worker.journal.sqlite.writing import Interned
 
 MAX_REQUESTS: Final = 16
 """Requests of one transaction; those of a few batches in flight are fewer."""
-CAREFUL_TRANSACTIONS: Final = 64
-"""After a surprise repeats are about, and looking first costs less than doing transactions twice."""
 
 _Work: TypeAlias = Callable[[Batch], Any]
 
@@ -55,7 +54,11 @@ class SqliteJournal:
     _connection: sqlite3.Connection | None = None
     _interned: Interned = field(default_factory=Interned)
     _mine: Mine = field(default_factory=Mine)
-    _careful_for: int = 0
+    _index: Index = field(default_factory=Index)
+    _indexing: Indexing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._indexing = Indexing(self.path, self.owner)
 
     @classmethod
     def open(cls, path: Path, owner: str, lease_seconds: float = 60.0) -> "SqliteJournal":
@@ -122,51 +125,55 @@ class SqliteJournal:
             group[0].answer.get_loop().call_soon_threadsafe(partial(_answer, group))
             if ending:
                 break
+        self._indexing.stop()
         self._disconnect()
 
     def _transact(self, group: Sequence[_Request]) -> None:
         """Run a group of requests as one transaction; what is wrong is for all, or for one, to hear."""
         try:
-            with speaking_of(self.path):
-                if self._careful_for == 0:
-                    try:
-                        self._try(group, careful=False)
-                    except Surprised:
-                        self._careful_for = CAREFUL_TRANSACTIONS
-                    else:
-                        return
-                self._careful_for -= 1
-                self._try(group, careful=True)
+            with speaking_of(self.path), self._indexing.turn:
+                self._indexing.check()
+                try:
+                    self._try(group, careful=False)
+                except Surprised:
+                    self._try(group, careful=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the group is on disk
             self._disconnect()
             for request in group:
                 request.error = error
+        if self._index.is_due:
+            self._indexing.start()
 
     def _try(self, group: Sequence[_Request], *, careful: bool) -> None:
         if self._connection is None:
             self._connection = connect(self.path)
         connection = self._connection
-        batch = Batch(
-            connection, self._interned, self.owner, int(self.lease_seconds * 1000), self._mine, careful
-        )
+        lease = int(self.lease_seconds * 1000)
+        batch = Batch(connection, self._interned, self._index, self.owner, lease, self._mine, careful)
         connection.execute("BEGIN IMMEDIATE")
         try:
+            self._index.begin(connection)
             for request in group:
                 try:
                     request.result, request.error = request.work(batch), None
                 except WorkerError as error:  # decided before anything was written
                     request.error = error
             connection.execute("COMMIT")
+            self._index.keep()
         except BaseException:
-            self._interned.clear()
-            self._mine.rows.clear()
+            self._forget()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
 
-    def _disconnect(self) -> None:
+    def _forget(self) -> None:
+        """Forget what a transaction that was undone had added."""
         self._interned.clear()
         self._mine.rows.clear()
+        self._index.undo()
+
+    def _disconnect(self) -> None:
+        self._forget()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

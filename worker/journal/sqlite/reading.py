@@ -13,11 +13,11 @@ from worker.journal.sqlite.writing import unpack
 from worker.money import Carry
 
 _KNOWN: Final = """
-    SELECT p.id, p.payment_id, p.fingerprint, p.state, p.attempt, p.redrives, p.pinned, o.name, p.lease_until,
+    SELECT p.payment_id, p.fingerprint, p.state, p.attempt, p.redrives, p.pinned, o.name, p.lease_until,
         w.rule, w.rules_version, w.candidate, w.processor, w.exchange, w.routing_key, p.dispatch_id,
         w.priority, p.charged
     FROM json_each(?) AS asked
-    JOIN payments AS p ON p.payment_id = asked.value
+    JOIN payments AS p ON p.id = asked.value
     JOIN ways AS w ON w.id = p.way
     JOIN owners AS o ON o.id = p.owner
 """
@@ -30,12 +30,9 @@ ENTRIES: Final = """
 """
 _BODIES: Final = """
     SELECT p.payment_id, p.batch, p.start, p.length
-    FROM json_each(?) AS asked JOIN payments AS p ON p.payment_id = asked.value
+    FROM json_each(?) AS asked JOIN payments AS p ON p.id = asked.value
 """
-_WAS_INTENT: Final = """
-    SELECT 1 FROM history
-    WHERE payment = (SELECT id FROM payments WHERE payment_id = ?) AND dispatch_id = ? LIMIT 1
-"""
+_WAS_INTENT: Final = "SELECT 1 FROM history WHERE payment = ? AND dispatch_id = ? LIMIT 1"
 
 
 def read_secret(connection: sqlite3.Connection, name: str) -> bytes:
@@ -43,26 +40,22 @@ def read_secret(connection: sqlite3.Connection, name: str) -> bytes:
     return bytes(connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0])
 
 
-def read_known(
-    connection: sqlite3.Connection, payment_ids: Iterable[str]
-) -> tuple[dict[str, Known], dict[str, int]]:
-    """Return what is known of payments, and their rows, by payment id."""
+def read_known(connection: sqlite3.Connection, rows: Iterable[int]) -> dict[str, Known]:
+    """Return what is known of payments, by payment id."""
     known: dict[str, Known] = {}
-    rows: dict[str, int] = {}
-    text = orjson.dumps(list(set(payment_ids))).decode()
-    for row, *found, packed in connection.execute(_KNOWN, (text,)):
+    text = orjson.dumps(list(rows)).decode()
+    for *found, packed in connection.execute(_KNOWN, (text,)):
         payment_id, fingerprint, state, attempt, redrives, pinned, *more = found
         charged, keys = unpack(packed)
-        rows[payment_id] = row
         known[payment_id] = Known(
             payment_id, fingerprint, STATES[state], attempt, redrives, bool(pinned), *more
         )._replace(charged=charged, keys=keys)
-    return known, rows
+    return known
 
 
-def read_bodies(connection: sqlite3.Connection, payment_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the bytes of payments' intents."""
-    found = connection.execute(_BODIES, (orjson.dumps(payment_ids).decode(),)).fetchall()
+def read_bodies(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[str, bytes]:
+    """Return the bytes of payments' intents, by payment id."""
+    found = connection.execute(_BODIES, (orjson.dumps(rows).decode(),)).fetchall()
     blobs = read_blobs(connection, {batch for _, batch, _, _ in found})
     return {payment_id: blobs[batch][start : start + length] for payment_id, batch, start, length in found}
 
@@ -93,7 +86,6 @@ def read_carries(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[st
     return {key: Carry.parse(text) for key, text in found}
 
 
-def was_intent(connection: sqlite3.Connection, payment_id: str, dispatch_id: str) -> bool:
+def was_intent(connection: sqlite3.Connection, row: int, dispatch_id: str) -> bool:
     """Return whether a payment once had the intent of a dispatch."""
-    found = connection.execute(_WAS_INTENT, (payment_id, dispatch_id)).fetchone()
-    return found is not None
+    return connection.execute(_WAS_INTENT, (row, dispatch_id)).fetchone() is not None

@@ -90,7 +90,16 @@ MIGRATIONS: Final[Sequence[str]] = (
         code TEXT,
         charged TEXT
     ) STRICT;
-    CREATE UNIQUE INDEX payments_by_id ON payments (payment_id);
+    CREATE TABLE ids (
+        payment_id TEXT PRIMARY KEY,
+        payment INTEGER NOT NULL REFERENCES payments
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE indexed (
+        upto INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        lease_until REAL NOT NULL
+    ) STRICT;
+    INSERT INTO indexed VALUES (0, '', 0);
     CREATE TABLE history (
         id INTEGER PRIMARY KEY,
         happening INTEGER NOT NULL,

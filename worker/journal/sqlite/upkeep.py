@@ -1,6 +1,7 @@
 """What operators do with a journal file."""
 
 import sqlite3
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 import orjson
 
 from worker.journal.sqlite.connection import check_version, connect, speaking_of, version_of
+from worker.journal.sqlite.index import index_tail
 from worker.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS, STATES, VERSION
 from worker.journal.states import State
 from worker.journal.times import milliseconds, moment
@@ -75,6 +77,7 @@ class SqliteUpkeep:
         connection = connect(self.path)
         try:
             check_version(connection, self.path)
+            index_tail(self.path, "prune", threading.Lock(), threading.Event())
             pruning = _Pruning(connection, milliseconds(before), [STATES.index(state) for state in states])
             at = 0
             while True:
@@ -117,11 +120,12 @@ def _status(connection: sqlite3.Connection) -> Status:
 
 _LOOK: Final = """
     SELECT id, created < :before AND changed < :before AND state IN (SELECT value FROM json_each(:states))
-        AND id < (SELECT max(id) FROM payments)
+        AND id < (SELECT max(id) FROM payments) AND id <= (SELECT upto FROM indexed)
         AND NOT EXISTS (SELECT 1 FROM history WHERE payment = payments.id AND id > :kept)
     FROM payments WHERE id > :at ORDER BY id LIMIT :slice
 """
-"""The last payment and the last entry stay, since their successors' numbers follow theirs."""
+"""The last payment and the last entry stay, since their successors' numbers follow theirs; and so do payments
+that are not in the index, since processes have them in memory."""
 _KEPT: Final = """
     SELECT min((SELECT ifnull(max(id), 1) - 1 FROM history),
         ifnull((SELECT position FROM outbox WHERE name = 'events' AND owner <> ''), 9223372036854775807))
@@ -140,6 +144,7 @@ _CARRIED: Final = f"SELECT key, before, after FROM carried WHERE payment {_IN}"
 _PRUNE: Final = (
     f"DELETE FROM carried WHERE payment {_IN}",
     f"DELETE FROM history WHERE payment {_IN}",
+    f"DELETE FROM ids WHERE payment_id IN (SELECT payment_id FROM payments WHERE id {_IN})",
     f"DELETE FROM payments WHERE id {_IN}",
 )
 
