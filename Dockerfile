@@ -8,7 +8,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY schemas schemas
 COPY worker worker
 COPY routing_rules routing_rules
-RUN /opt/payment-worker/bin/pip install --constraint constraints.txt .
+RUN /opt/payment-worker/bin/pip install --constraint constraints.txt ".[postgresql]"
 
 FROM python:3.12-slim-bookworm
 

@@ -2,6 +2,7 @@
 #
 #   PYTHON=/path/to/python3.12 make setup     another Python (3.11 or newer)
 #   RABBITMQ_HOME=/path make test             another RabbitMQ (the folder that holds sbin/rabbitmq-server)
+#   POSTGRESQL_HOME=/path make test           another PostgreSQL (the folder that holds bin/postgres)
 #   PYTEST_ARGS='-x -k money' make test       part of the tests
 
 SHELL := /bin/bash
@@ -24,12 +25,12 @@ BROKER_TESTS ?= tests/integration tests/conformance/test_lanes.py tests/faults
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMPS)/dev $(STAMPS)/rabbitmq ## install Python packages into .venv, and RabbitMQ when it is missing
+setup: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## install Python packages into .venv, and RabbitMQ and PostgreSQL where missing
 
 demo: $(STAMPS)/dev $(STAMPS)/rabbitmq ## stream payments through real workers and account for every one
 	@$(BIN)/payment-worker demo $(DEMO_ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run every test
+test: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run every test
 	@$(SETUP) browser
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-60} $(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -37,7 +38,7 @@ faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## fuzz the decoder for ten minutes, th
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-600} LANE_QUIET_SECONDS=$${LANE_QUIET_SECONDS:-150} \
 		$(BIN)/python -m pytest tests/fuzz tests/integration/test_lane_ends.py $(PYTEST_ARGS)
 
-test-brokers: $(STAMPS)/dev $(STAMPS)/rabbitmq ## run the integration and fault suites on RabbitMQ 3.10, 4.0 and 4.3 (as root)
+test-brokers: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run the integration and fault suites on RabbitMQ 3.10, 4.0 and 4.3 (as root)
 	@echo "on this system's RabbitMQ"; $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS)
 	@for suite in trixie sid; do \
 		home=$$(.ci/other-rabbitmq $$suite .brokers/$$suite) || { [ $$? -eq 3 ] && exit 0 || exit 1; }; \
@@ -51,7 +52,7 @@ lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON S
 	@$(SETUP) step "import-linter" $(BIN)/lint-imports
 	@$(SETUP) step "JSON Schemas" $(BIN)/python -m schemas.export --check
 
-bench: $(STAMPS)/bench $(STAMPS)/rabbitmq ## measure throughput and rewrite the tables in benchmarks/results
+bench: $(STAMPS)/bench $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## measure throughput and rewrite the tables in benchmarks/results
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove what make made; installed system packages stay
@@ -70,7 +71,7 @@ $(STAMPS)/bench: $(STAMPS)/dev
 	@$(SETUP) packages $(VENV) dev,bench
 	@touch $@
 
-# Asked every time, since RabbitMQ may go or come between two runs; the answer takes milliseconds.
-.PHONY: $(STAMPS)/rabbitmq
-$(STAMPS)/rabbitmq:
-	@$(SETUP) rabbitmq
+# Asked every time, since they may go or come between two runs; the answer takes milliseconds.
+.PHONY: $(STAMPS)/rabbitmq $(STAMPS)/postgresql
+$(STAMPS)/rabbitmq $(STAMPS)/postgresql:
+	@$(SETUP) $(@F)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 import aio_pika
@@ -17,6 +17,9 @@ from aio_pika.abc import AbstractConnection
 from hypothesis import HealthCheck, settings
 
 from worker.local_broker import LocalBroker
+
+if TYPE_CHECKING:
+    from tests.support.databases import Databases
 
 _LONGEST_PREFIX = 40
 
@@ -57,6 +60,19 @@ def broker() -> Iterator[LocalBroker]:
     """
     with LocalBroker() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def databases() -> "Iterator[Databases]":
+    """One private PostgreSQL server for the whole session, started by the first test that asks (about 3 s).
+
+    Tests share it, each with a database of its own. A test that stops it needs a `LocalPostgresql()`.
+    """
+    from tests.support.databases import Databases  # with psycopg, which other tests can do without
+    from worker.local_postgresql import LocalPostgresql
+
+    with LocalPostgresql({"fsync": "off"}) as server:
+        yield Databases(server)
 
 
 @pytest.fixture

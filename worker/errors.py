@@ -384,6 +384,18 @@ class LocalBrokerFailed(ConfigurationError):
     code = "local_broker_failed"
 
 
+class PostgresqlMissing(ConfigurationError):
+    """PostgreSQL's server, or what speaks to it, is not installed on this machine."""
+
+    code = "postgresql_missing"
+
+
+class LocalDatabaseFailed(ConfigurationError):
+    """The private PostgreSQL server could not start, or ended by itself."""
+
+    code = "local_database_failed"
+
+
 # --- invariants ------------------------------------------------------------------------------------------
 
 

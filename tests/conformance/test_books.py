@@ -1,25 +1,16 @@
 """What the read side of every journal answers, whatever it is made of."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
 
-import pytest
-
-from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, journal_rig, later
+from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, later
 from worker.journal.books import Books, Kept
 from worker.journal.changes import Carried
 from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
 from worker.journal.times import milliseconds
 from worker.money import Carry
-
-
-@pytest.fixture(params=["memory", "sqlite", "sqlite, indexed at once"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalRig]:
-    async with journal_rig(request.param, tmp_path) as rig:
-        yield rig
 
 
 @contextmanager

@@ -1,24 +1,16 @@
 """What every journal does, whatever it is made of: the suite that each backend passes."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.journals import JournalRig, Thirds, TooMuch, dispatched, ended, intent, journal_rig, later
+from tests.support.journals import JournalRig, Thirds, TooMuch, dispatched, ended, intent, later
 from worker.errors import IllegalTransition, InvariantViolation, SecondDispatch
 from worker.journal.books import Standing
 from worker.journal.entries import Happening
 from worker.journal.protocol import NEW, Amendment, Conflict, Done, Ending, Held, Intent, New, Resume, Unfit
 from worker.journal.states import State
 from worker.money import Carry
-
-
-@pytest.fixture(params=["memory", "sqlite", "sqlite, indexed at once"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalRig]:
-    async with journal_rig(request.param, tmp_path) as rig:
-        yield rig
 
 
 def happenings(rig: JournalRig, payment_id: str = "pay-1") -> list[Happening]:

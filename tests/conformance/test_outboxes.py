@@ -1,22 +1,12 @@
 """The events of every journal: at least once, in order, to one publisher at a time."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import orjson
-import pytest
 
 from schemas.event import Event
-from tests.support.journals import JournalRig, dispatched, ended, intent, journal_rig, later
+from tests.support.journals import JournalRig, dispatched, ended, intent, later
 from worker.journal.outbox import Due, Outbox
 from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
-
-
-@pytest.fixture(params=["memory", "sqlite", "sqlite, indexed at once"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JournalRig]:
-    async with journal_rig(request.param, tmp_path) as rig:
-        yield rig
 
 
 def due(outbox: Outbox, seconds: float = 0, limit: int = 100) -> Due:

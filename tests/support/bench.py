@@ -15,8 +15,8 @@ from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
 from pydantic import SecretStr
 from yarl import URL
 
-from tests.support.command import RunningWorker, running_worker
 from tests.support.audited import check_journal
+from tests.support.command import RunningWorker, running_worker
 from tests.support.fault_points import Fault
 from tests.support.ledger import Ledger
 from tests.support.load import BROKEN, RULES, Load, channel_to, connected_to, write_fault_rules

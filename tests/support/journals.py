@@ -1,8 +1,8 @@
 """Intents, endings and journals for tests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,12 +13,16 @@ from unittest.mock import patch
 
 import orjson
 
+from tests.support.databases import Databases
 from tests.support.payments import NOW
 from worker.errors import FeeExceedsAmount
 from worker.journal.books import Books
 from worker.journal.fingerprint import Fingerprints
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal, MemoryOutbox
 from worker.journal.outbox import Outbox
+from worker.journal.postgresql.books import PostgresqlBooks
+from worker.journal.postgresql.journal import PostgresqlJournal
+from worker.journal.postgresql.outbox import PostgresqlOutbox
 from worker.journal.protocol import Charged, Ending, Intent, Journal
 from worker.journal.sqlite import index
 from worker.journal.sqlite.books import SqliteBooks
@@ -43,38 +47,62 @@ class JournalRig:
 
 
 @asynccontextmanager
-async def journal_rig(backend: str, folder: Path) -> AsyncIterator[JournalRig]:
+async def journal_rig(
+    backend: str, folder: Path, databases: Databases | None = None
+) -> AsyncIterator[JournalRig]:
     """A new journal of one backend, whose workers' ways are closed at the end; leases last a minute."""
-    opened: dict[str, Journal] = {}
-    memory, path = Memory(), folder / "journal.db"
-    stack = ExitStack()
-    if backend == "sqlite, indexed at once":
-        backend = "sqlite"
-        stack.enter_context(indexed_at_once())
+    with ExitStack() as stack:
+        match backend:
+            case "memory":
+                rig = _memory_rig()
+            case "sqlite" | "sqlite, indexed at once":
+                if backend != "sqlite":
+                    stack.enter_context(indexed_at_once())
+                rig = _sqlite_rig(folder / "journal.db", stack)
+            case _:
+                assert databases is not None
+                rig = await _postgresql_rig(stack.enter_context(databases.new()), stack)
+        opened: dict[str, Journal] = {}
 
-    def worker(owner: str) -> Journal:
-        if owner not in opened:
-            opened[owner] = (
-                SqliteJournal.open(path, owner, 60)
-                if backend == "sqlite"
-                else MemoryJournal(owner, 60, memory)
-            )
-        return opened[owner]
+        def worker(owner: str) -> Journal:
+            if owner not in opened:
+                opened[owner] = rig.worker(owner)
+            return opened[owner]
 
-    def books() -> Books:
-        return SqliteBooks.open(path) if backend == "sqlite" else MemoryBooks(memory)
+        try:
+            yield replace(rig, worker=worker)
+        finally:
+            for journal in opened.values():
+                await journal.close()
 
-    def outbox(owner: str) -> Outbox:
-        return SqliteOutbox.open(path, owner) if backend == "sqlite" else MemoryOutbox(owner, memory)
 
-    if backend == "sqlite":
-        migrate(path)
-    try:
-        yield JournalRig(worker, books, outbox)
-    finally:
-        for journal in opened.values():
-            await journal.close()
-        stack.close()
+def _memory_rig() -> JournalRig:
+    memory = Memory()
+    return JournalRig(
+        lambda owner: MemoryJournal(owner, 60, memory),
+        lambda: MemoryBooks(memory),
+        lambda owner: MemoryOutbox(owner, memory),
+    )
+
+
+def _sqlite_rig(path: Path, stack: ExitStack) -> JournalRig:
+    migrate(path)
+    books = stack.enter_context(closing(SqliteBooks.open(path)))
+    return JournalRig(
+        lambda owner: SqliteJournal.open(path, owner, 60),
+        lambda: books,
+        lambda owner: SqliteOutbox.open(path, owner),
+    )
+
+
+async def _postgresql_rig(url: str, stack: ExitStack) -> JournalRig:
+    books = stack.enter_context(closing(PostgresqlBooks.open(url)))
+    key = (await PostgresqlJournal.open(url, "none")).fingerprint_key
+    return JournalRig(
+        lambda owner: PostgresqlJournal(url, owner, 60, key),
+        lambda: books,
+        lambda owner: PostgresqlOutbox(url, owner),
+    )
 
 
 @contextmanager

@@ -148,6 +148,14 @@ def test_a_missing_rabbitmq_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_wrong_postgresql_is_named() -> None:
+    """POSTGRESQL_HOME that cannot be used is an error, not silently replaced."""
+    done = setup_step("postgresql", PATH="/usr/bin:/bin", POSTGRESQL_HOME="/nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: POSTGRESQL_HOME=/nowhere holds no bin/initdb")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_failing_step_shows_what_its_command_said() -> None:
     """Quiet when all is well, the command's own words and exit code when not."""
     good = setup_step("step", "greeting", "echo", "hello", PATH="/usr/bin:/bin")

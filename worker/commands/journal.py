@@ -133,9 +133,8 @@ def _show(found: "Status", shown: str) -> None:
     table = Table(show_header=False, title=shown)
     needs = "" if found.version == found.needed else f", this program needs {found.needed}"
     table.add_row("version of the tables", f"{found.version}{needs}")
-    table.add_row(
-        "size", f"{found.bytes_used / 1e6:,.1f} MB, and {found.bytes_free / 1e6:,.1f} MB free inside"
-    )
+    free = "" if found.bytes_free is None else f", and {found.bytes_free / 1e6:,.1f} MB free inside"
+    table.add_row("size", f"{found.bytes_used / 1e6:,.1f} MB{free}")
     if found.payments is not None:
         oldest = "" if found.oldest is None else f", the oldest since {found.oldest:%Y-%m-%d %H:%M} UTC"
         table.add_row("payments", f"{found.payments:,}{oldest}")

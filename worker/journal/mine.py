@@ -1,6 +1,6 @@
 """What a worker remembers of its own claims, so that their endings need not be looked for."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,10 +17,8 @@ class Mine:
 
     rows: dict[str, tuple[int, str | None]] = field(default_factory=dict)
 
-    def add(
-        self, payment_ids: Iterable[str], rows: Iterable[int], dispatch_ids: Iterable[str | None]
-    ) -> None:
-        """Remember claims."""
+    def add(self, claims: Mapping[str, tuple[int, str | None]]) -> None:
+        """Remember claims: their rows and dispatch ids."""
         if len(self.rows) > MOST:
             self.rows.clear()
-        self.rows.update(zip(payment_ids, zip(rows, dispatch_ids, strict=True), strict=True))
+        self.rows.update(claims)

@@ -13,7 +13,7 @@ from worker.journal.upkeep import Upkeep
 
 
 def prepare_journal(address: Address) -> bool:
-    """Check that a journal can be used, or make a file's where there is no file yet; True when it is new.
+    """Check that a journal can be used, or make its tables where there are none yet; True when it is new.
 
     Raises:
         JournalUnavailable: it cannot be reached.
@@ -33,8 +33,10 @@ def prepare_journal(address: Address) -> bool:
             with closing(connect(path)) as connection:
                 check_version(connection, path)
             return False
-        case Postgresql():
-            raise NotImplementedError
+        case Postgresql(url):
+            from worker.journal.postgresql.upkeep import prepare
+
+            return prepare(url)
         case _:
             assert_never(address)
 
@@ -52,8 +54,10 @@ def open_outbox(address: Address, owner: str) -> Outbox | None:
             from worker.journal.sqlite.outbox import SqliteOutbox
 
             return SqliteOutbox.open(Path(path), owner)
-        case Postgresql():
-            raise NotImplementedError
+        case Postgresql(url):
+            from worker.journal.postgresql.outbox import PostgresqlOutbox
+
+            return PostgresqlOutbox(url, owner)
         case _:
             assert_never(address)
 
@@ -78,8 +82,10 @@ async def open_journal(address: Address, owner: str, lease_seconds: float) -> Jo
             from worker.journal.sqlite.journal import SqliteJournal
 
             return SqliteJournal.open(Path(path), owner, lease_seconds)
-        case Postgresql():
-            raise NotImplementedError
+        case Postgresql(url):
+            from worker.journal.postgresql.journal import PostgresqlJournal
+
+            return await PostgresqlJournal.open(url, owner, lease_seconds)
         case _:
             assert_never(address)
 
@@ -99,8 +105,10 @@ def open_upkeep(address: Address) -> Upkeep:
             from worker.journal.sqlite.upkeep import SqliteUpkeep
 
             return SqliteUpkeep(Path(path))
-        case Postgresql():
-            raise NotImplementedError
+        case Postgresql(url):
+            from worker.journal.postgresql.upkeep import PostgresqlUpkeep
+
+            return PostgresqlUpkeep(url)
         case _:
             assert_never(address)
 
@@ -127,7 +135,9 @@ def open_books(address: Address, shown: str) -> Books:
                     " or PAYMENT_WORKER_JOURNAL"
                 )
             return SqliteBooks.open(Path(path))
-        case Postgresql():
-            raise NotImplementedError
+        case Postgresql(url):
+            from worker.journal.postgresql.books import PostgresqlBooks
+
+            return PostgresqlBooks.open(url)
         case _:
             assert_never(address)

@@ -8,14 +8,15 @@ from typing import NamedTuple, Protocol
 class Status(NamedTuple):
     """How a journal is. ``version`` is its tables', 0 where there are none.
 
-    Counts are None where the version is not the one that is needed. ``unpublished`` are the entries of the
-    history that no publisher has passed yet, None where there never was a publisher.
+    ``bytes_free``, inside it, is None where that is not known. Counts are None where the version is not the
+    one that is needed. ``unpublished`` are the entries of the history that no publisher has passed yet, None
+    where there never was a publisher.
     """
 
     version: int
     needed: int
     bytes_used: int
-    bytes_free: int
+    bytes_free: int | None
     payments: int | None = None
     oldest: datetime | None = None
     unpublished: int | None = None

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from worker.journal.changes import Changes, sort_endings
 from worker.journal.mine import Mine
+from worker.journal.packing import packed
 from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
 from worker.journal.sqlite.index import Index
 from worker.journal.sqlite.reading import read_bodies, read_carries, read_known, was_intent
-from worker.journal.sqlite.writing import Interned, Writer, packed
+from worker.journal.sqlite.writing import Interned, Writer
 from worker.journal.states import State
 from worker.journal.times import milliseconds
 
@@ -44,7 +45,8 @@ class Batch:
             return self._write(changes, rows)
         new = self._writer().insert(intents, [None] * len(intents), at, at + self.lease_milliseconds)
         self.index.add(payment_ids, new)
-        self.mine.add(payment_ids, new, [intent.dispatch_id for intent in intents])
+        mine = zip(new, [intent.dispatch_id for intent in intents], strict=True)
+        self.mine.add(dict(zip(payment_ids, mine, strict=True)))
         return [NEW] * len(intents)
 
     def _claim_in_turn(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
@@ -115,7 +117,7 @@ class Batch:
         writer.repeat(changes.duplicates, [rows[intent.payment_id] for intent in changes.duplicates], now)
         sent = {put.intent.payment_id: put.intent.dispatch_id for put in (*changes.inserts, *replaced)}
         sent |= {known.payment_id: known.dispatch_id for _, known in changes.resumed}
-        self.mine.add(sent, [rows[payment_id] for payment_id in sent], sent.values())
+        self.mine.add({payment_id: (rows[payment_id], sent[payment_id]) for payment_id in sent})
         resumed = [rows[known.payment_id] for _, known in changes.resumed]
         bodies = read_bodies(self.connection, resumed) if resumed else {}
         return changes.answered(bodies.get)

@@ -10,10 +10,10 @@ from typing import Any, Final
 from worker.journal.books import Page, Standing
 from worker.journal.changes import Carried
 from worker.journal.entries import Entry
+from worker.journal.packing import unpack
 from worker.journal.sqlite.connection import speaking_of
 from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs
 from worker.journal.sqlite.schema import STATES
-from worker.journal.sqlite.writing import unpack
 from worker.journal.states import State
 from worker.money import Carry
 

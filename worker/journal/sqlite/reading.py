@@ -8,8 +8,8 @@ import orjson
 
 from worker.journal.decide import Known
 from worker.journal.entries import Entry
+from worker.journal.packing import unpack
 from worker.journal.sqlite.schema import HAPPENINGS, STATES
-from worker.journal.sqlite.writing import unpack
 from worker.money import Carry
 
 _KNOWN: Final = """

@@ -14,7 +14,8 @@ import orjson
 
 from worker.journal.changes import Carried, Put, Takeover
 from worker.journal.entries import Happening
-from worker.journal.protocol import Charged, Ending, Intent
+from worker.journal.packing import packed
+from worker.journal.protocol import Ending, Intent
 from worker.journal.sqlite.schema import HAPPENINGS, STATES
 from worker.journal.states import State
 
@@ -206,24 +207,6 @@ class Writer:
     def _close(self, rows: Sequence[int], happening: Happening, code: str | None, now: int) -> None:
         text = orjson.dumps(rows).decode()
         self.connection.execute(_CLOSE, (HAPPENINGS.index(happening), code, now, text))
-
-
-def packed(puts: Sequence[Put]) -> list[str | None]:
-    """Return what carry made of the amounts of payments, as it is kept."""
-    return [None if put.charged is None else pack(put.charged, put.keys) for put in puts]
-
-
-def pack(charged: Charged, keys: Sequence[str]) -> str:
-    """Write what carry made of a payment's amounts."""
-    return orjson.dumps([*charged, keys]).decode()
-
-
-def unpack(text: str | None) -> tuple[Charged | None, tuple[str, ...]]:
-    """Read what ``pack`` wrote."""
-    if text is None:
-        return None, ()
-    gross, net, scale, fees, trail, keys = orjson.loads(text)
-    return Charged(gross, net, scale, tuple(fees), trail), tuple(keys)
 
 
 def _insert(count: int) -> str:

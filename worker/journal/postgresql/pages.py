@@ -1,0 +1,145 @@
+"""A journal in PostgreSQL read from its first payment to its last, a slice at a time."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.journal.books import Page, Standing
+from worker.journal.changes import Carried
+from worker.journal.entries import Entry, Happening
+from worker.journal.packing import unpack
+from worker.journal.postgresql.connection import speaking_of
+from worker.journal.states import State
+from worker.money import Carry
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+SLICE_PAYMENTS: Final = 500
+"""Payments in memory at a time, with their history and the bodies of their batches."""
+
+STANDING_COLUMNS: Final = """
+    p.payment_id, encode(p.fingerprint, 'hex'), p.state, p.attempt, p.redrives, p.pinned, o.name,
+    p.lease_until, w.currency, w.scale, p.gross, p.net, p.fees, w.rule, w.rules_version, w.candidate,
+    w.processor, w.exchange, w.routing_key, p.dispatch_id, w.priority, NULL, p.code, p.trace_id, p.charged,
+    p.created, p.changed, p.duplicates
+"""
+STANDING_TABLES: Final = (
+    "FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner"
+)
+ENTRIES: Final = """
+    SELECT h.id, h.happening, coalesce(p.payment_id, h.payment_id), h.payment IS NOT NULL,
+        h.attempt, h.code, h.trace_id, o.name, h.began, h.ended, w.currency, w.scale, h.gross, h.net, h.fees,
+        w.rule, w.rules_version, w.candidate, w.processor, h.dispatch_id, h.batch, h.start, h.length
+    FROM history AS h JOIN owners AS o ON o.id = h.owner
+        LEFT JOIN payments AS p ON p.id = h.payment LEFT JOIN ways AS w ON w.id = h.way
+"""
+_CHARGED: Final = Standing._fields.index("trail")
+
+_SLICE: Final = f"""
+    SELECT p.id, p.batch, p.start, p.length, {STANDING_COLUMNS} {STANDING_TABLES}
+    WHERE p.id > %s ORDER BY p.id LIMIT {SLICE_PAYMENTS}
+"""
+_ENTRIES: Final = f"{ENTRIES} WHERE h.payment BETWEEN %s AND %s ORDER BY h.payment, h.id"
+_CARRIED: Final = """
+    SELECT p.payment_id, c.key, c.before, c.after FROM carried AS c JOIN payments AS p ON p.id = c.payment
+    WHERE c.payment BETWEEN %s AND %s
+"""
+_DISPATCHED: Final = f"""
+    SELECT p.id, {STANDING_COLUMNS} {STANDING_TABLES}
+    WHERE p.id > %(at)s AND p.state = 'dispatched' AND w.processor = %(processor)s
+        AND p.changed >= %(since)s AND p.changed < %(until)s
+    ORDER BY p.id LIMIT {SLICE_PAYMENTS}
+"""
+_STRAYS: Final = f"{ENTRIES} WHERE h.payment IS NULL AND h.id > %s ORDER BY h.id LIMIT {SLICE_PAYMENTS}"
+
+
+def read_pages(url: str, connection: "Connection[Any]", *, bodies: bool) -> Iterator[Page]:
+    """Yield every payment's page, in the order in which they were first claimed."""
+    at = 0
+    while True:
+        with speaking_of(url):
+            rows = connection.execute(_SLICE, (at,)).fetchall()
+            if not rows:
+                return
+            pages = _pages(connection, rows, bodies=bodies)
+        yield from pages
+        at = rows[-1][0]
+
+
+def _pages(connection: "Connection[Any]", rows: Sequence[Any], *, bodies: bool) -> list[Page]:
+    bounds = (rows[0][0], rows[-1][0])
+    found = connection.execute(_ENTRIES, bounds).fetchall()
+    blobs: Mapping[int, bytes] = {}
+    if bodies:
+        batches = {row[1] for row in rows} | {row[-3] for row in found if row[-3] is not None}
+        blobs = read_blobs(connection, batches)
+    entries: defaultdict[str | None, list[Entry]] = defaultdict(list)
+    for row in found:
+        entry = entry_of(row, blobs)
+        entries[entry.payment_id].append(entry)
+    carried: defaultdict[str, list[Carried]] = defaultdict(list)
+    for payment_id, key, before, after in connection.execute(_CARRIED, bounds):
+        carried[payment_id].append(Carried(payment_id, key, Carry.parse(before), Carry.parse(after)))
+    pages = []
+    for _, batch, start, length, *row in rows:
+        body = blobs.get(batch, b"")[start : start + length] if bodies and length else None
+        standing = standing_of(row, body)
+        name = standing.payment_id
+        pages.append(Page(standing, entries[name], *unpack(row[_CHARGED]), carried[name]))
+    return pages
+
+
+def read_strays(url: str, connection: "Connection[Any]") -> Iterator[Entry]:
+    """Yield the entries of deliveries that held no claim."""
+    at = 0
+    while True:
+        with speaking_of(url):
+            rows = connection.execute(_STRAYS, (at,)).fetchall()
+        if not rows:
+            return
+        yield from (entry_of(row, {}) for row in rows)
+        at = rows[-1][0]
+
+
+def read_dispatched(
+    url: str, connection: "Connection[Any]", processor: str, since: int | None, until: int | None
+) -> Iterator[Standing]:
+    """Yield what is dispatched to a processor, in the order in which it was first claimed."""
+    asked = {
+        "at": 0,
+        "processor": processor,
+        "since": 0 if since is None else since,
+        "until": sys.maxsize if until is None else until,
+    }
+    while True:
+        with speaking_of(url):
+            rows = connection.execute(_DISPATCHED, asked).fetchall()
+        if not rows:
+            return
+        yield from (standing_of(row[1:], None) for row in rows)
+        asked["at"] = rows[-1][0]
+
+
+def read_blobs(connection: "Connection[Any]", batches: Iterable[int]) -> dict[int, bytes]:
+    """Return the bodies of whole batches."""
+    found = connection.execute(
+        "SELECT id, bytes FROM bodies WHERE id = ANY(%s)", (list(batches),), binary=True
+    )
+    return dict(found.fetchall())
+
+
+def standing_of(row: Sequence[Any], body: bytes | None) -> Standing:
+    """Return the standing of a row of ``STANDING_COLUMNS``."""
+    payment_id, fingerprint, state, *more = row
+    standing = Standing(payment_id, fingerprint, State(state), *more)
+    charged, _ = unpack(standing.trail)
+    return standing._replace(body=body, trail=None if charged is None else charged.trail)
+
+
+def entry_of(row: Sequence[Any], blobs: Mapping[int, bytes]) -> Entry:
+    """Return the entry of a row of ``ENTRIES``, with its body where its batch is among ``blobs``."""
+    number, happening, *more, batch, start, length = row
+    body = blobs[batch][start : start + length] if length and batch in blobs else None
+    return Entry(number, Happening(happening), *more)._replace(body=body)
