@@ -14,6 +14,7 @@ from worker.commands import (
     payment,
     plugins,
     publish,
+    reconcile,
     rules,
     run,
     topology,
@@ -53,6 +54,7 @@ app.command()(publish.publish)
 app.command()(broker.broker)
 app.command()(payment.payment)
 app.command()(audit.audit)
+app.command()(reconcile.reconcile)
 app.command()(plugins.plugins)
 app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")

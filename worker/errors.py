@@ -360,6 +360,12 @@ class JournalMismatch(ConfigurationError):
     code = "journal_mismatch"
 
 
+class InvalidSettlement(ConfigurationError):
+    """A processor's settlement file cannot be read as one, or names a processor that nobody knows."""
+
+    code = "invalid_settlement"
+
+
 class TopologyMismatch(ConfigurationError):
     """The broker has an object of that name that differs from what the worker needs, or lacks one."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.commands.books_options import AsJson
 from worker.commands.options import Journal, Overlays, Rules
 from worker.commands.output import EXIT_FAILURE, readable_errors
 
@@ -18,7 +19,7 @@ def payment(
     name: Annotated[
         str, typer.Argument(metavar="ID", help="Payment id, or the id of one of its dispatches.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+    as_json: AsJson = False,
     rules: Rules = None,
     overlay: Overlays = None,
     journal: Journal = None,
