@@ -22,6 +22,7 @@ MESSAGE_ID: Final = "payment-message-id"
 EXPIRATION: Final = "payment-expiration"
 PINNED: Final = "payment-pinned"
 REDRIVES: Final = "payment-redrives"
+PASSED: Final = "payment-passed"
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 

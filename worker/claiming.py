@@ -33,7 +33,7 @@ from worker.journal.protocol import (
 )
 from worker.journal.states import State
 from worker.next_step import NextSteps
-from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released
+from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released, SetAside
 from worker.planning import Dispatch
 from worker.work import ToDead, ToProcessor, Work
 
@@ -164,7 +164,8 @@ class JournalClaims:
             "" if plan is None else plan.rules_version,
             work.trace.trace_id,
             *_where(work, dispatch),
-            work.delivery.redelivered,
+            work.orphaned,
+            work.returned,
             carrying=None if dispatch is None else work.carrying(),
         )
 
@@ -224,7 +225,11 @@ class JournalClaims:
 
     async def record(self, finished: Sequence[tuple[Work, Outcome]], now: datetime) -> bool:
         """See ``Claims``."""
-        endings = [_ending(work, outcome) for work, outcome in finished if not isinstance(outcome, Duplicate)]
+        endings = [
+            _ending(work, outcome)
+            for work, outcome in finished
+            if not isinstance(outcome, Duplicate | SetAside)  # nothing has changed about these
+        ]
         if endings:
             await self.journal.record(endings, now)
         return True
@@ -250,7 +255,7 @@ def _ending(work: Work, outcome: Outcome) -> Ending:
         case DeadLettered():
             code = outcome.error.code
             state = State.HELD if code == HeldForReview.code else State.DEAD_LETTERED
-        case Duplicate() | Released():
+        case Duplicate() | SetAside() | Released():
             raise InvariantViolation(f"a payment that is {outcome.name} has no ending to record")
         case _:
             assert_never(outcome)

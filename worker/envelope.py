@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas import dead_letter as names
 from schemas.dead_letter import Attempt
-from worker.amqp.lane import Delivery, Outgoing, Properties
+from worker.amqp.lane import Delivery, EncodedProperties, Outgoing, Properties
 from worker.amqp.wire import LAST_READABLE_SECONDS, Stencil, Timestamp, encode_table
 from worker.errors import MalformedProperties, PermanentError
 from worker.planning import Dispatch
@@ -42,6 +42,7 @@ _OWN: Final = frozenset(
         names.EXPIRATION,
         names.PINNED,
         names.REDRIVES,
+        names.PASSED,
         names.TRACEPARENT,
     }
 )
@@ -65,7 +66,8 @@ class Arrival(NamedTuple):
     ``pinned`` means that an earlier dispatch may have reached a processor unseen, so that no other one may
     have this payment: ``pinned_to``, or where nobody knows which, the route's first candidate. Where the
     producer's exchange and routing key are None, they are the delivery's own. ``redrives`` counts how often
-    an operator sent it back from the dead letters.
+    an operator sent it back from the dead letters. ``passed`` names processors that gave it back, or stood
+    before those that did: it does not go back to them.
     """
 
     pinned: bool
@@ -78,6 +80,7 @@ class Arrival(NamedTuple):
     exchange: str | None = None
     routing_key: str | None = None
     redrives: int = 0
+    passed: frozenset[str] = frozenset()
 
 
 def read_arrival(delivery: Delivery, properties: Properties, returns: str, *, pins: bool = True) -> Arrival:
@@ -108,6 +111,7 @@ def read_past(headers: Mapping[str, Any]) -> Arrival:
         pinned=bool(headers.get(names.PINNED)),
         pinned_to=_text(headers.get(names.PINNED)),
         redrives=_count(headers.get(names.REDRIVES)),
+        passed=frozenset((_text(headers.get(names.PASSED)) or "").split(",")) - {""},
     )
 
 
@@ -153,18 +157,30 @@ class Envelopes:
         traceparent: str,
         now: datetime,
         tracestate: object = None,
+        past: Letter | None = None,
     ) -> Outgoing:
         """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues.
 
-        ``tracestate`` is the producer's, passed on when it is text, as W3C Trace Context asks.
+        ``tracestate`` is the producer's, passed on when it is text, as W3C Trace Context asks. ``past`` is a
+        payment whose attempts are carried along, in case the processor gives it back.
         """
-        stencil = _dispatch_stencil(
+        common = (
             attempt,
             dispatch.priority,
             int(now.timestamp()),
             tracestate if isinstance(tracestate, str) else None,
         )
-        properties = stencil.fill((traceparent, dispatch.dispatch_id), payment_id, self.next_message_id())
+        message_id = self.next_message_id()
+        properties: Properties | EncodedProperties
+        if past is None:
+            filled = (traceparent, dispatch.dispatch_id)
+            properties = _dispatch_stencil(*common).fill(filled, payment_id, message_id)
+        else:
+            properties = _dispatch_properties(*common)
+            own = self._history(past, past.arrival.attempts, now)
+            own |= {names.TRACEPARENT: traceparent, DISPATCH_ID: dispatch.dispatch_id}
+            properties.headers = {**properties.headers, **own}
+            properties.correlation_id, properties.message_id = payment_id, message_id
         return Outgoing(dispatch.exchange, dispatch.routing_key, dispatch.body, properties)
 
     def delayed(
@@ -177,6 +193,15 @@ class Envelopes:
         own[names.TRACEPARENT] = traceparent
         return self._copy(letter, exchange, self.return_to, own)
 
+    def set_aside(
+        self, exchange: str, routing_key: str, letter: Letter, traceparent: str, now: datetime
+    ) -> Outgoing:
+        """The message as it arrived, for the queue of what may crash the worker; no attempt is counted."""
+        own = self._history(letter, letter.arrival.attempts, now)
+        own[names.ATTEMPT] = letter.arrival.attempt
+        own[names.TRACEPARENT] = traceparent
+        return self._copy(letter, exchange, routing_key, own)
+
     def redriven(self, exchange: str, letter: Letter, now: datetime) -> Outgoing:
         """The payment as it arrived, for the queue of work: from attempt 1 again, with its history.
 
@@ -186,6 +211,7 @@ class Envelopes:
         own = self._history(letter, arrival.attempts[-KEPT_ATTEMPTS:], now)
         own[names.ATTEMPT] = 1
         own[names.REDRIVES] = arrival.redrives + 1
+        own.pop(names.PASSED, None)
         if isinstance(traceparent := letter.properties.headers.get(names.TRACEPARENT), str):
             own[names.TRACEPARENT] = traceparent
         return self._copy(letter, exchange, self.return_to, own)
@@ -228,6 +254,8 @@ class Envelopes:
             own[names.PINNED] = arrival.pinned_to or True
         if arrival.redrives:
             own[names.REDRIVES] = arrival.redrives
+        if arrival.passed:
+            own[names.PASSED] = ",".join(sorted(arrival.passed))
         return own
 
     def _copy(self, letter: Letter, exchange: str, routing_key: str, own: dict[str, Any]) -> Outgoing:
@@ -246,10 +274,17 @@ class Envelopes:
 @lru_cache(maxsize=256)
 def _dispatch_stencil(attempt: int, priority: int | None, timestamp: int, tracestate: str | None) -> Stencil:
     """Return what the dispatches of one second have in common; ``timestamp`` is that second since 1970."""
+    properties = _dispatch_properties(attempt, priority, timestamp, tracestate)
+    return Stencil(properties, {names.TRACEPARENT: 55, DISPATCH_ID: 32})
+
+
+def _dispatch_properties(
+    attempt: int, priority: int | None, timestamp: int, tracestate: str | None
+) -> Properties:
     headers: dict[str, Any] = {names.ATTEMPT: attempt}
     if tracestate is not None:
         headers[names.TRACESTATE] = tracestate
-    properties = Properties(
+    return Properties(
         content_type="application/json",
         headers=headers,
         delivery_mode=2,
@@ -258,7 +293,6 @@ def _dispatch_stencil(attempt: int, priority: int | None, timestamp: int, traces
         type="payment.dispatch",
         app_id=APP_ID,
     )
-    return Stencil(properties, {names.TRACEPARENT: 55, DISPATCH_ID: 32})
 
 
 def producer_headers(headers: Mapping[str, Any]) -> dict[str, Any]:

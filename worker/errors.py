@@ -212,6 +212,24 @@ class PluginFailed(PermanentError):
     code = "plugin_failed"
 
 
+class Returned(PermanentError):
+    """Every processor that may have the payment has given it back, or is not to be tried any more."""
+
+    code = "returned"
+
+
+class NotOurDispatch(PermanentError):
+    """What came back from a processor is no dispatch that this worker can have sent."""
+
+    code = "not_our_dispatch"
+
+
+class Crashed(PermanentError):
+    """Its worker ended again and again while it held this payment, at last with this one alone in hand."""
+
+    code = "crashed"
+
+
 class OutcomeUnknown(PermanentError):
     """An earlier publish to a processor may have arrived, and the rules no longer name that processor."""
 

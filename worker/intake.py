@@ -1,59 +1,78 @@
 """From a delivery to work: read its past, begin its trace, decode it, plan it. Decides its first step."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from schemas.dead_letter import TRACESTATE
 from worker.amqp.lane import Delivery, Properties
 from worker.codec import Decoded, decode, payment_id_hint
-from worker.envelope import Arrival, origin, read_arrival, rfc3339
+from worker.envelope import Arrival, origin, read_arrival, read_past, rfc3339
 from worker.errors import (
+    Crashed,
     InternalError,
     InvariantViolation,
     MalformedProperties,
     PermanentError,
+    Returned,
     TransientError,
 )
+from worker.given_back import Restored, check_given_back, read_given_back
 from worker.planning import Planner
 from worker.routing import PluginNeeded
+from worker.source import SUSPECT_AFTER, Source, times_in_hand
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import FIRST_CANDIDATE, ToAsk, ToDead, Work
+from worker.work import FIRST_CANDIDATE, ToAside, ToAsk, ToDead, Work
+
+_CRASHED: Final = (
+    "its worker ended each time it had this payment in hand, at last with nothing else in hand; it may have"
+    " been sent to a processor before that: look at the log, and ask the processor before it is redriven"
+)
+_PAYMENT_ID: Final = re.compile(rb'"payment_id"\s*:\s*"([A-Za-z0-9_.:-]{1,64})"')
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Opens deliveries from ``queue``; delayed ones came back through the exchange ``returns``.
+    """Opens deliveries from ``source``.
 
-    ``on_violation`` learns of a broken invariant. ``pins``: nobody remembers what was sent for a payment that
-    is delivered again, so it is kept with its route's first candidate.
+    ``on_violation`` learns of a broken invariant, ``on_given_back`` which processor gave a payment back.
+    ``pins``: nobody remembers what was sent for a payment that is delivered again, so it is kept with its
+    route's first candidate.
     """
 
     planner: Planner
     tracer: Tracer
     log: Log
-    queue: str
-    returns: str
+    source: Source
     max_message_bytes: int
     on_violation: Callable[[InvariantViolation], None]
+    on_given_back: Callable[[Work, str], None]
     pins: bool = True
 
     def open(self, delivery: Delivery, now: datetime) -> Work:
         """Return a delivery's work; its first step sends, dead-letters or asks a plugin. Raises nothing."""
+        given_back = delivery.routing_key == self.source.given_back
         try:
             properties = delivery.properties
-            arrival = read_arrival(delivery, properties, self.returns, pins=self.pins)
+            arrival = self._past(delivery, properties, given_back=given_back)
         except MalformedProperties as error:
             return self._unreadable(delivery, error, now)
         trace = self.tracer.receive(properties.headers, lambda: self._describe(delivery, arrival))
-        work = Work(delivery, properties, arrival, trace, FIRST_CANDIDATE)
+        work = Work(delivery, properties, arrival, trace, alone=self.source.aside is None)
         try:
-            decoded = decode(
-                delivery.body, properties.content_type, properties.content_encoding, self.max_message_bytes
-            )
-            work.decoded, work.payment_id = decoded, decoded.payment.payment_id
+            if given_back:
+                check_given_back(properties.headers, self.source.returned)
+            if delivery.redelivered and self._isolate(work, now):
+                return work
+            if given_back:
+                self._take_back(work, now)
+            decoded = self._decode(work)
+            if delivery.redelivered and self.source.aside is None:
+                raise Crashed(_CRASHED)  # noqa: TRY301 - a journal that knows better is asked before it dies
             work.plan = self.planner.plan(decoded, now)
         except PluginNeeded as needed:
             work.gross = self.planner.gross(decoded.payment)
@@ -61,6 +80,71 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - the one place: a bug costs this payment only, and says so
             self._fail(work, error, now)
         return work
+
+    def _past(self, delivery: Delivery, properties: Properties, *, given_back: bool) -> Arrival:
+        source = self.source
+        if given_back:
+            past = read_past(properties.headers)
+            return past._replace(
+                pinned=self.pins and delivery.redelivered,  # the processor that has given it back is no more
+                pinned_to=None,
+                exchange=past.exchange or source.exchange,
+                routing_key=past.routing_key or "",
+            )
+        arrival = read_arrival(delivery, properties, source.returns, pins=self.pins)
+        return arrival._replace(pinned=self.pins) if source.aside is None else arrival
+
+    def _isolate(self, work: Work, now: datetime) -> bool:
+        """Keep a message that sessions have ended over from ending more, without looking at it.
+
+        Once may be any restart. Where it is taken alone already, it is dead.
+        """
+        crashes = times_in_hand(work.delivery, work.properties.headers)
+        if crashes < SUSPECT_AFTER:
+            return False
+        if self.source.aside is not None:
+            work.step = ToAside(self.source.returns, self.source.aside, crashes)
+        else:
+            found = _PAYMENT_ID.search(work.delivery.body)
+            work.payment_id = found[1].decode() if found else None
+            failure = work.attempt(rfc3339(now), Crashed.code)
+            work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
+        return True
+
+    def _take_back(self, work: Work, now: datetime) -> None:
+        """Put the payment in the place of the dispatch that a processor gave back.
+
+        Raises:
+            NotOurDispatch: it is no dispatch of ours.
+        """
+        delivery, past = work.delivery, work.arrival
+        given = read_given_back(delivery.body)
+        tracestate = work.properties.headers.get(TRACESTATE)
+        headers = {} if tracestate is None else {TRACESTATE: tracestate}
+        work.properties = Properties(content_type="application/json", headers=headers)
+        work.delivery = Restored(
+            delivery.tag,
+            given.payment,
+            delivery.exchange,
+            delivery.routing_key,
+            delivery.redelivered,
+            work.properties,
+        )
+        work.returned, work.behind = given.dispatch_id, given.attempt
+        work.arrival = past._replace(
+            attempts=(*past.attempts, work.attempt(rfc3339(now), Returned.code, given.processor)),
+            routing_key=past.routing_key or given.routing_key,
+            passed=past.passed | {given.processor},
+        )
+        self.on_given_back(work, given.processor)
+
+    def _decode(self, work: Work) -> Decoded:
+        properties = work.properties
+        decoded = decode(
+            work.delivery.body, properties.content_type, properties.content_encoding, self.max_message_bytes
+        )
+        work.decoded, work.payment_id = decoded, decoded.payment.payment_id
+        return decoded
 
     def plan_anew(self, work: Work, decoded: Decoded, now: datetime) -> None:
         """Plan a payment from the beginning, by the rules in force now. Raises nothing."""
@@ -127,7 +211,7 @@ class Intake:
         """Return a process span's attributes."""
         exchange, routing_key = origin(delivery, arrival)
         described: dict[str, Any] = {
-            names.DESTINATION: f"{exchange}:{routing_key}:{self.queue}",
+            names.DESTINATION: f"{exchange}:{routing_key}:{self.source.queue}",
             names.ROUTING_KEY: routing_key,
             names.DELIVERY_TAG: delivery.tag,
             names.BODY_SIZE: len(delivery.body),

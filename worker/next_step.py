@@ -1,6 +1,6 @@
 """What comes next for a payment: which candidate, another try, a delay, or the dead letters. Decides only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,11 +8,11 @@ from typing import Final
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Refused
 from worker.breaker import Breakers
-from worker.envelope import rfc3339
-from worker.errors import ChannelLost, CircuitOpen, OutcomeUnknown, RetriesExhausted, TransientError
+from worker.envelope import Arrival, rfc3339
+from worker.errors import ChannelLost, CircuitOpen, OutcomeUnknown, RetriesExhausted, Returned, TransientError
 from worker.outcome import Dispatched, Outcome
 from worker.retry import RetryPolicies
-from worker.work import FIRST_CANDIDATE, Step, ToDead, ToDelay, ToProcessor, Work
+from worker.work import FIRST_CANDIDATE, Step, ToAside, ToDead, ToDelay, ToProcessor, Work
 
 HELD_BACK_SECONDS: Final = (0.5, 15.0)
 """Shortest and longest wait before a delay or dead-letter queue that refused is tried again."""
@@ -52,7 +52,12 @@ class NextSteps:
                 f" name it; ask {pinned_to} for this payment before it is sent anywhere"
             )
             return ToDead(error, (*work.arrival.attempts, self._attempt(work, error.code, pinned_to)))
-        first = work.planned().candidates[0].name
+        candidates, passed = work.planned().candidates, work.arrival.passed
+        if all(candidate.name in passed for candidate in candidates):
+            names = ", ".join(sorted(passed))
+            returned = Returned(f"it was given back, and the route has no processor behind {names}")
+            return ToDead(returned, work.arrival.attempts)
+        first = candidates[0].name
         work.failure = work.failure or self._attempt(work, CircuitOpen.code, first)
         return self.after_last_try(work)
 
@@ -79,9 +84,13 @@ class NextSteps:
             work.arrival = work.arrival._replace(pinned=True, pinned_to=processor)
             work.step = FIRST_CANDIDATE
 
+    def after_return(self, processor: str) -> None:
+        """Count a dispatch that the processor gave back as its failure."""
+        self.breakers.of(processor).returned(self.clock())
+
     def wait(self, work: Work) -> float:
         """Return how many seconds to wait for this payment's next step, choosing that step."""
-        if isinstance(work.step, ToDelay | ToDead):
+        if isinstance(work.step, ToDelay | ToDead | ToAside):
             # A delay or dead-letter queue refuses: hold back until it takes the payment or the session ends.
             work.tries += 1
             return held_back_seconds(work.tries)
@@ -111,11 +120,12 @@ class NextSteps:
         """Return the dispatch to the next candidate that may have the payment, None where there is none."""
         if work.resumed:
             return FIRST_CANDIDATE if index < 0 else None
-        candidates, arrival = work.planned().candidates, work.arrival
-        if arrival.pinned and arrival.pinned_to is None:
-            work.arrival = arrival = arrival._replace(pinned_to=candidates[0].name)
+        candidates = work.planned().candidates
+        arrival = work.arrival = _settle_past(work, [candidate.name for candidate in candidates])
         for place in range(index + 1, len(candidates)):
             name = candidates[place].name
+            if name in arrival.passed:
+                continue
             if name == arrival.pinned_to if arrival.pinned else self.breakers.of(name).allows(self.clock()):
                 return FIRST_CANDIDATE if place == 0 else ToProcessor(place)
         return None
@@ -133,3 +143,15 @@ class NextSteps:
 
     def _attempt(self, work: Work, code: str, processor: str | None = None) -> Attempt:
         return work.attempt(rfc3339(self.now()), code, processor)
+
+
+def _settle_past(work: Work, candidates: Sequence[str]) -> Arrival:
+    """Return the payment's past in terms of processors, now that the route is known."""
+    arrival = work.arrival
+    if work.behind:
+        arrival = arrival._replace(passed=arrival.passed.union(candidates[: work.behind]))
+        work.behind = 0
+    if arrival.pinned and arrival.pinned_to is None:
+        left = (name for name in candidates if name not in arrival.passed)
+        arrival = arrival._replace(pinned_to=next(left, None))
+    return arrival

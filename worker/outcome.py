@@ -42,6 +42,14 @@ class DeadLettered:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """The queue of what may crash the worker has confirmed it, after ``crashes`` sessions ended over it."""
+
+    name: ClassVar[str] = "set_aside"
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """Left unacknowledged, because nobody knows what became of its publish: the broker delivers it again."""
 
@@ -49,4 +57,4 @@ class Released:
     reason: str
 
 
-Outcome: TypeAlias = Dispatched | Duplicate | Delayed | DeadLettered | Released
+Outcome: TypeAlias = Dispatched | Duplicate | Delayed | DeadLettered | Released | SetAside

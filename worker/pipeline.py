@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.claiming import Claims, NoClaims, Secured
@@ -27,18 +27,21 @@ from worker.errors import (
     TransientError,
     WorkerError,
 )
+from worker.gate import Gate
 from worker.intake import Intake
 from worker.next_step import NextSteps, held_back_seconds
-from worker.outcome import Outcome, Released
+from worker.outcome import Outcome, Released, SetAside
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.sending import Sending, outcome_of
+from worker.source import Source
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import ToAsk, ToProcessor, Work
+from worker.work import ToAside, ToAsk, ToProcessor, Work
 
 T = TypeVar("T")
+_APART: Final = frozenset((ToAsk, ToAside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,10 @@ class Pipeline:
     limits: Limits
     now: Callable[[], datetime]
     delay_exchange: Callable[[float], str]
-    queue: str
-    returns: str
+    source: Source
     plugins: Caller = field(default_factory=Caller)
     claims: Claims = field(default_factory=NoClaims)
+    gate: Gate = field(default_factory=Gate)
     _intake: Intake = field(init=False)
     _sending: Sending = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -87,10 +90,10 @@ class Pipeline:
             planner,
             self.tracer,
             self.log,
-            self.queue,
-            self.returns,
+            self.source,
             self.limits.max_message_bytes,
             self._break,
+            self._given_back,
             pins=not self.claims.remembers,
         )
 
@@ -147,18 +150,31 @@ class Pipeline:
             self._broken = error
             self._start(self.lane.stop_intake(), frees_slot=False)
 
+    def _given_back(self, work: Work, processor: str) -> None:
+        self.steps.after_return(processor)
+        self.reporter.given_back(work, processor)
+
     async def _handle(self, batch: Sequence[Delivery]) -> None:
+        if self.source.aside is None:
+            await self.gate.passed()
         now = self.now()
         await self._go_on([self._intake.open(delivery, now) for delivery in batch])
 
     async def _go_on(self, works: list[Work]) -> None:
-        """Send what is planned; each payment that waits for a plugin goes on by itself."""
-        planned = [work for work in works if work.step.__class__ is not ToAsk]
+        """Send what is planned; what waits for a plugin goes on by itself, and what is set aside too."""
+        planned = [work for work in works if work.step.__class__ not in _APART]
         if len(planned) < len(works):
             for work in works:
                 if isinstance(work.step, ToAsk):
                     self._asking.add(self._start(self._ask(work), frees_slot=False))
+            if aside := [work for work in works if isinstance(work.step, ToAside)]:
+                self._start(self._set_aside(aside), frees_slot=False)
         await self._advance(planned)
+
+    async def _set_aside(self, works: list[Work]) -> None:
+        """Leave no message in two queues when it is taken alone: that may be this process's end."""
+        with self.gate.shut():
+            await self._advance(works)
 
     async def _ask(self, work: Work) -> None:
         """Ask plugins until the payment is planned, then send it; what goes wrong costs this payment only."""
@@ -230,7 +246,8 @@ class Pipeline:
                 work, outcome if recorded else Released("the session ended before the journal knew its end")
             )
         if recorded:
-            await self.lane.settle([work.delivery.tag for work, _ in finished])
+            at_once = any(isinstance(outcome, SetAside) for _, outcome in finished)
+            await self.lane.settle([work.delivery.tag for work, _ in finished], at_once=at_once)
 
     async def _persisted(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """Ask the journal until it does what it is asked; None where the session ended before.

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from worker.errors import BrokerUnavailable
-from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released
+from worker.errors import BrokerUnavailable, Crashed
+from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released, SetAside
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.work import Work
@@ -40,6 +40,10 @@ class Reporter:
                 work.trace.sent(None)
                 code = outcome.error.code
                 self._say(work, outcome, code=code, reason=str(outcome.error))
+            case SetAside():
+                work.trace.sent(None)
+                code = Crashed.code
+                self._say(work, outcome, code=code, crashes=outcome.crashes)
             case Released():
                 work.trace.sent(BrokerUnavailable.code)
                 code = BrokerUnavailable.code
@@ -47,6 +51,17 @@ class Reporter:
             case _:
                 assert_never(outcome)
         work.trace.end(name, code, lambda: _describe(work, outcome))
+
+    def given_back(self, work: Work, processor: str) -> None:
+        """Report that a processor gave a payment back; what becomes of it is still to come."""
+        self.counts["returned"] += 1
+        self.log.warning(
+            "returned",
+            payment_id=work.payment_id,
+            trace_id=work.trace.trace_id,
+            attempt=work.arrival.attempt,
+            processor=processor,
+        )
 
     def _say(self, work: Work, outcome: Outcome, **details: Any) -> None:
         say = self.log.info if isinstance(outcome, Dispatched | Duplicate) else self.log.warning

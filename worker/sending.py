@@ -9,9 +9,9 @@ from schemas.dead_letter import TRACESTATE
 from worker.amqp.lane import Outgoing
 from worker.envelope import Envelopes
 from worker.errors import InvariantViolation
-from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome
+from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, SetAside
 from worker.telemetry import attributes as names
-from worker.work import ToAsk, ToDead, ToDelay, ToProcessor, Work
+from worker.work import ToAside, ToAsk, ToDead, ToDelay, ToProcessor, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Sending:
                 return self.envelopes.dispatch(
                     dispatch, work.payment_id or "", work.arrival.attempt, traceparent, now,
                     work.properties.headers.get(TRACESTATE),
+                    work if work.arrival.attempts or work.arrival.passed else None,
                 )  # fmt: skip
             case ToDelay():
                 exchange = self.delay_exchange(step.seconds)
@@ -48,6 +49,9 @@ class Sending:
             case ToDead():
                 traceparent = work.trace.sending(self.envelopes.dead_exchange, step.error.code, dict)
                 return self.envelopes.dead_letter(work, step.error, step.attempts, traceparent, now)
+            case ToAside():
+                traceparent = work.trace.sending(step.exchange, step.routing_key, dict)
+                return self.envelopes.set_aside(step.exchange, step.routing_key, work, traceparent, now)
             case ToAsk():
                 raise InvariantViolation("a payment that is not planned is about to be sent")
             case _:
@@ -66,6 +70,8 @@ def outcome_of(work: Work) -> Outcome:
             return Delayed(step.seconds, step.failure.code)
         case ToDead():
             return DeadLettered(step.error)
+        case ToAside():
+            return SetAside(step.crashes)
         case ToAsk():
             raise InvariantViolation("a payment was confirmed that is not planned")
         case _:

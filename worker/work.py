@@ -50,7 +50,16 @@ class ToAsk:
     answers: Mapping[Question, object]
 
 
-Step: TypeAlias = ToProcessor | ToDelay | ToDead | ToAsk
+@dataclass(frozen=True, slots=True)
+class ToAside:
+    """Next step: the queue of what may crash the worker, after ``crashes`` sessions that ended over it."""
+
+    exchange: str
+    routing_key: str
+    crashes: int
+
+
+Step: TypeAlias = ToProcessor | ToDelay | ToDead | ToAsk | ToAside
 FIRST_CANDIDATE = ToProcessor(0)
 
 
@@ -60,7 +69,9 @@ class Work:
 
     ``gross`` is the amount of a payment that has no plan. ``dispatch`` is what is sent to a processor, or was
     last; ``resumed`` says that an earlier worker has written it. ``claimed`` says that the journal knows of
-    this delivery, and ``intended`` which dispatch id it expects.
+    this delivery, and ``intended`` which dispatch id it expects. Where a processor gave the payment back,
+    ``returned`` is the dispatch id, and ``behind`` how many candidates it has passed with that. ``alone``: it
+    was set aside by whoever came after the worker that had it.
     """
 
     delivery: Delivery
@@ -76,6 +87,9 @@ class Work:
     resumed: bool = False
     claimed: bool = False
     intended: str | None = None
+    returned: str | None = None
+    behind: int = 0
+    alone: bool = False
     tries: int = 1
     refused_since: float | None = None
     failure: Attempt | None = None
@@ -85,6 +99,11 @@ class Work:
         if self.plan is None:
             raise InvariantViolation("a payment without a plan is about to be dispatched")
         return self.plan
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether whoever had it in hand before is gone."""
+        return self.delivery.redelivered or self.alone
 
     @property
     def charged(self) -> Charged | None:

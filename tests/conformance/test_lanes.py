@@ -290,6 +290,17 @@ async def test_a_gap_does_not_hold_the_window_for_ever(rig: Rig) -> None:
     await lane.close()
 
 
+async def test_an_acknowledgement_can_be_written_at_once(rig: Rig) -> None:
+    """Behind a gap it would wait for others to go with; asked to, it makes room for the next delivery."""
+    lane = await rig.open(prefetch=8)
+    await rig.put(*(f"{i}".encode() for i in range(9)))
+    taken = await take_all(lane, 8)
+    await lane.settle([taken[-1].tag], at_once=True)
+    (last,) = await take_all(lane, 1)
+    assert last.body == b"8"
+    await lane.close()
+
+
 async def test_never_more_in_flight_than_prefetch(rig: Rig) -> None:
     """Prefetch bounds what is taken and not settled."""
     lane = await rig.open(prefetch=3)

@@ -26,7 +26,8 @@ async def die_at(bench: Bench, crash: Crash) -> None:
 @pytest.mark.parametrize("step", STEPS)
 async def test_death_at_a_step_loses_nothing(bench: Bench, step: str, moment: Moment) -> None:
     """Wherever it dies, what it held comes again, and a repeat is the same bytes to the same processor."""
-    await die_at(bench, Crash(step, moment, call=2))
+    queues = 3  # each is taken from
+    await die_at(bench, Crash(step, moment, call=queues + 1 if step == "take" else 2))
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -238,8 +238,9 @@ async def test_full_dead_letter_queue_holds_payments_back_without_a_hot_loop(
 
         await eventually(is_full, "a full dead-letter queue and no more payments taken than the prefetch")
         full, publishes = worker.counts["dead_lettered"], Counter[str]()
-        assert worker._pipeline is not None
-        lane = worker._pipeline.lane
+        pipeline = worker._consumers[0]._pipeline
+        assert pipeline is not None
+        lane = pipeline.lane
         send = lane.send
 
         async def counting(batch: Any) -> Any:

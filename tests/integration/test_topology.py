@@ -73,13 +73,24 @@ async def test_exchange_declared_differently_is_refused(stage: Stage) -> None:
 
 async def test_dead_letters_can_be_looked_at_without_end(stage: Stage) -> None:
     """Putting a message back never makes the broker drop it, whatever its default delivery limit."""
-    kept = {
-        queue.name: queue.arguments["x-delivery-limit"]
-        for queue in topology_of(stage.settings, stage.table).queues
-        if not queue.name.startswith((stage.names.incoming, f"{stage.prefix}.delay."))
-    }
-    assert set(kept.values()) == {KEEP_FOR_EVER}
-    assert stage.names.dead in kept
+    names = stage.names
+    queues = {queue.name: queue for queue in topology_of(stage.settings, stage.table).queues}
+    for name in (names.dead, stage.inbox_of("alpha"), stage.inbox_of("beta")):
+        assert queues[name].arguments["x-delivery-limit"] == KEEP_FOR_EVER
+
+
+async def test_what_a_queue_gives_up_has_a_queue_to_go_to(stage: Stage) -> None:
+    """Whatever expires, is rejected or exceeds a limit is routed: the broker keeps it and drops nothing."""
+    topology = topology_of(stage.settings, stage.table)
+    bound = {binding for queue in topology.queues for binding in queue.bindings}
+    for queue in topology.queues:
+        exchange, key = (queue.arguments.get(f"x-dead-letter-{name}") for name in ("exchange", "routing-key"))
+        if queue.name == stage.names.dead:
+            assert exchange is None
+        elif queue.name.startswith(f"{stage.prefix}.delay."):
+            assert (exchange, key) == (stage.names.returns, None)
+        else:
+            assert (exchange, key) in bound or (exchange, "#") in bound
 
 
 async def test_every_queue_is_a_quorum_queue_that_rejects_rather_than_drops(stage: Stage) -> None:
@@ -128,8 +139,9 @@ async def test_deleted_processor_exchange_is_declared_again(stage: Stage) -> Non
     assert dispatch.json["payment_id"] == "after"
     assert worker.counts["dispatched"] == 2
     assert await stage.leftovers() == {}
-    events = Counter(line["event"] for line in logs)
-    assert (events["session started"], events["exchange is missing"]) == (1, 1)
+    events = Counter((line["event"], line.get("queue")) for line in logs)
+    assert events["session started", stage.names.incoming] == 1
+    assert events["exchange is missing", None] == 1
 
 
 @pytest.mark.parametrize("lane", ["tap", "standard"])
@@ -150,9 +162,9 @@ async def test_missing_processor_exchange_costs_nobody_else_anything(stage: Stag
             [dispatch] = await stage.dispatched("alpha")
     assert dispatch.json["payment_id"] == "waits"
     assert await stage.leftovers() == {}
-    events = Counter(line["event"] for line in logs)
-    assert events["session started"] == 1
-    assert events["exchange is missing"] >= 1
+    events = Counter((line["event"], line.get("queue")) for line in logs)
+    assert events["session started", stage.names.incoming] == 1
+    assert events["exchange is missing", None] >= 1
 
 
 async def test_verifying_worker_refuses_to_go_on_without_its_queue(stage: Stage) -> None:

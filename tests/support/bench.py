@@ -110,7 +110,8 @@ class Bench:
         """How many payments wait, by queue, empty ones left out; those that a worker holds do not count."""
         names, depths = self.names, {}
         async with connected_to(self.url) as connection:
-            for queue in (names.incoming, names.crashed, *map(names.delay, self.settings.delay_steps)):
+            own = (names.incoming, names.returned, names.crashed)
+            for queue in (*own, *map(names.delay, self.settings.delay_steps)):
                 with contextlib.suppress(ChannelNotFoundEntity):
                     channel = await connection.channel()
                     depths[queue] = (await channel.queue_declare(queue, passive=True)).message_count or 0
@@ -284,6 +285,7 @@ async def open_bench(
             **settings,
         }
     )
+    prepare_journal(made.journal_address)
     bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
     await bench.declare()
     prepare_journal(made.journal_address)

@@ -16,10 +16,10 @@ from datetime import datetime, tzinfo
 from functools import wraps
 from typing import Any, Final, Literal, Protocol
 
-from worker import intake, session
+from worker import consumer, intake
 from worker.amqp.paired import PairedLane
 from worker.amqp.standard import StandardLane
-from worker.amqp.tapped import TapLane
+from worker.amqp.tapped import Outlet, TapLane
 from worker.claiming import JournalClaims
 from worker.planning import Planner
 
@@ -32,7 +32,7 @@ STEPS: Final[Mapping[str, tuple[tuple[Any, str], ...]]] = {
     "plan": ((Planner, "plan"),),
     "claim": ((JournalClaims, "secure"),),
     "send": ((TapLane, "send"), (StandardLane, "send")),
-    "confirm": ((TapLane, "_on_confirms"), (StandardLane, "_outcome")),
+    "confirm": ((Outlet, "take"), (StandardLane, "_outcome")),
     "record": ((JournalClaims, "record"),),
     "settle": ((PairedLane, "settle"),),
 }
@@ -110,4 +110,26 @@ class ClockJumps:
                 return cls.fromtimestamp(jumping(), tz)
 
         time.time = jumping
-        session.datetime = JumpingDatetime  # type: ignore[misc]
+        consumer.datetime = JumpingDatetime  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Death by SIGKILL over each payment whose body holds ``mark``, when it is read or planned."""
+
+    mark: bytes
+    step: Literal["decode", "plan"]
+
+    def install(self) -> None:
+        """Wrap the step's functions."""
+        for owner, name in STEPS[self.step]:
+            setattr(owner, name, self._deadly(getattr(owner, name)))
+
+    def _deadly(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def called(*arguments: Any, **options: Any) -> Any:
+            if self.mark in repr(arguments).encode():
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return called

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.amqp.lane import (
     CONFIRMED,
@@ -32,17 +32,24 @@ class Stored:
     routing_key: str
     redelivered: bool = False
 
+    def come_back(self) -> None:
+        """Count one more delivery without an ack, as quorum queues do."""
+        before = self.properties.headers
+        count = before["x-delivery-count"] + 1 if self.redelivered else 1
+        self.properties = replace(self.properties, headers={**before, "x-delivery-count": count})
+        self.redelivered = True
+
 
 @dataclass
 class MemoryBroker:
-    """Queues, and exchanges bound to one queue each; a bound queue may be full.
+    """Queues, and exchanges bound to one queue each, or by routing key; a bound queue may be full.
 
     ``fates`` gives the publishes to an exchange another outcome; an unknown one ends the lane, unless it says
     that the same publish may be sent again.
     """
 
     queues: dict[str, deque[Stored]] = field(default_factory=dict)
-    bindings: dict[str, str | None] = field(default_factory=dict)
+    bindings: dict[str, str | dict[str, str] | None] = field(default_factory=dict)
     full: set[str] = field(default_factory=set)
     fates: dict[str, Confirmation] = field(default_factory=dict)
 
@@ -58,6 +65,8 @@ class MemoryBroker:
         if outgoing.exchange not in self.bindings:
             return Refused("no_exchange", f"the broker has no exchange {outgoing.exchange}")
         queue = self.bindings[outgoing.exchange]
+        if isinstance(queue, dict):
+            queue = queue.get(outgoing.routing_key)
         if queue is None:
             return Refused("unroutable", "NO_ROUTE")
         if queue in self.full:
@@ -112,7 +121,7 @@ class MemoryLane:
         if self.ended is None:
             self.ended = reason
             for tag in sorted(self.unacked, reverse=True):
-                self.unacked[tag].redelivered = True
+                self.unacked[tag].come_back()
                 self.broker.queues[self.queue].appendleft(self.unacked[tag])
             self.unacked.clear()
 
@@ -152,8 +161,9 @@ class MemoryLane:
             confirmations.append(confirmation)
         return confirmations
 
-    async def settle(self, tags: Iterable[int]) -> None:
-        for tag, multiple in self._watermark.settle(tags):
+    async def settle(self, tags: Iterable[int], *, at_once: bool = False) -> None:
+        acks = self._watermark.settle(tags)
+        for tag, multiple in [*acks, *self._watermark.flush()] if at_once else acks:
             if self.ended is None:
                 for acked in [t for t in self.unacked if t == tag or (multiple and t <= tag)]:
                     del self.unacked[acked]

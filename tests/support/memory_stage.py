@@ -23,11 +23,16 @@ from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicies, RetryPolicy
+from worker.source import Source
 from worker.telemetry.logs import get_log
 from worker.telemetry.tracing import PassingTracer
 
 SOON = 10.0
 DELAYS = (1.0, 5.0)
+_COMMON = ("payments", "payments.return")
+INCOMING = Source("in", *_COMMON, "in", "returned", "in.crashed")
+RETURNED = Source("returned", *_COMMON, "in", "returned", "returned.crashed", "returned")
+CRASHED = Source("crashed", *_COMMON, "crashed", "returned", None, "returned.crashed")
 
 
 class MemoryStage:
@@ -42,16 +47,21 @@ class MemoryStage:
         delays: tuple[float, ...] = DELAYS,
         planner: Any = None,
         plugins: Caller | None = None,
+        source: Source = INCOMING,
     ) -> None:
         names = ["in", "alpha", "beta", "dead", *(f"delay.{seconds:g}" for seconds in delays)]
         self.broker = MemoryBroker({name: deque() for name in names}, {name: name for name in names})
+        self.broker.queues |= {"returned": deque(), "crashed": deque()}
+        returns = {"in": "in", "in.crashed": "crashed", "returned.crashed": "crashed", "crashed": "crashed"}
+        self.broker.bindings["payments.return"] = returns
         self.policies = RetryPolicies(RetryPolicy(in_process_seconds, delays))
         self.breakers = Breakers(lambda *_: None)
         self.planner = planner or Planner(rule_table())
         self.plugins = plugins or Caller()
         self.claims: Claims = NoClaims()
         self.now = NOW
-        self.lane = MemoryLane(self.broker, "in", prefetch=50)
+        self.source = source
+        self.lane = MemoryLane(self.broker, source.queue, prefetch=50)
         self.counts: Counter[str] = Counter()
         self._ids = itertools.count(1)
         self.pipeline = self.make()
@@ -61,7 +71,7 @@ class MemoryStage:
         return Pipeline(
             lane=self.lane,
             planner=self.planner,
-            envelopes=Envelopes(lambda: f"m-{next(self._ids)}", "dead", "in"),
+            envelopes=Envelopes(lambda: f"m-{next(self._ids)}", "dead", self.source.return_to),
             steps=NextSteps(self.policies, self.breakers, lambda: self.now, asyncio.get_running_loop().time),
             tracer=PassingTracer(),
             log=get_log(),
@@ -69,19 +79,22 @@ class MemoryStage:
             limits=Limits(max_batch=10, max_message_bytes=10_000),
             now=lambda: self.now,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
-            queue="in",
-            returns="payments.return",
+            source=self.source,
             plugins=self.plugins,
             claims=self.claims,
         )
 
+    def open(self) -> None:
+        """Go on with a new worker, on the source of now."""
+        self.lane = MemoryLane(self.broker, self.source.queue, prefetch=50)
+        self.counts.clear()
+        self.pipeline = self.make()
+
     def remember(self, journal: Journal) -> None:
         """Go on with a new worker that has a journal."""
-        self.lane = MemoryLane(self.broker, "in", prefetch=50)
-        self.counts.clear()
         steps = NextSteps(self.policies, self.breakers, lambda: self.now, asyncio.get_running_loop().time)
         self.claims = JournalClaims(journal, FINGERPRINTS, steps)
-        self.pipeline = self.make()
+        self.open()
 
     def put(self, message: bytes, redelivered: bool = False, **properties: Any) -> None:
         """Publish a message as a producer does."""
@@ -92,6 +105,13 @@ class MemoryStage:
     def come_back(self, delayed: Stored) -> None:
         """Let a delay end, as the broker does."""
         self.broker.queues["in"].append(Stored(delayed.body, delayed.properties, "payments.return", "in"))
+
+    def arrive(self, stored: Stored, exchange: str, routing_key: str, times_back: int = 0) -> None:
+        """Let a message lie in the queue that is consumed, after it has come back so often."""
+        one = Stored(stored.body, stored.properties, exchange, routing_key)
+        for _ in range(times_back):
+            one.come_back()
+        self.broker.queues[self.source.queue].append(one)
 
     def queue(self, name: str) -> list[Stored]:
         """Return the messages of a queue, the oldest first."""

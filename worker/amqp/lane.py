@@ -120,8 +120,11 @@ class Lane(Protocol):
         Cancelling it makes every unfinished outcome unknown and ends the lane.
         """
 
-    async def settle(self, tags: Iterable[int]) -> None:
-        """Acknowledge deliveries whose replacement is confirmed, each tag at most once."""
+    async def settle(self, tags: Iterable[int], *, at_once: bool = False) -> None:
+        """Acknowledge deliveries whose replacement is confirmed, each tag at most once.
+
+        An acknowledgement may wait for others, to go with them, unless it is to be written ``at_once``.
+        """
 
     async def stop_intake(self) -> None:
         """Ask the broker for no more deliveries; what has arrived can still be taken."""

@@ -183,9 +183,10 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         """Wait for exchanges that publishes were refused for, because they were not there."""
         return await self._outlets.missing()
 
-    async def settle(self, tags: Iterable[int]) -> None:
+    async def settle(self, tags: Iterable[int], *, at_once: bool = False) -> None:
         """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""
-        await self._acknowledge(self._watermark.settle(tags))
+        acks = self._watermark.settle(tags)
+        await self._acknowledge([*acks, *self._watermark.flush()] if at_once else acks)
         if self._watermark.waits and self._flushing is None and self._ended is None:
             self._flushing = asyncio.create_task(self._flush_soon())
 

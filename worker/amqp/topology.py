@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from worker.errors import AccessRefused, TopologyMismatch
+from worker.errors import AccessRefused, Crashed, TopologyMismatch
 
 KEEP_FOR_EVER: Final = 2**31 - 1
 """A limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
@@ -60,18 +60,27 @@ class Names:
 
     @property
     def crashed(self) -> str:
-        """The queue of what crashed its worker too often."""
+        """The queue of what may crash its worker, handled one at a time."""
         return f"{self.prefix}.crashed"
 
     @property
+    def returned(self) -> str:
+        """The queue of dispatches that processors give back."""
+        return f"{self.prefix}.returned"
+
+    @property
     def returns(self) -> str:
-        """The exchange through which delayed payments come back."""
+        """The exchange through which payments come to the queue that their routing key names."""
         return f"{self.prefix}.return"
 
     @property
     def events(self) -> str:
         """The exchange where others are told what happens to payments."""
         return f"{self.prefix}.events"
+
+    def aside(self, queue: str) -> str:
+        """The routing key that takes a message of ``queue`` to ``crashed`` and tells there what it is."""
+        return f"{queue}.crashed"
 
     def delay(self, seconds: float) -> str:
         """The delay exchange, and its queue of the same name, for one step."""
@@ -110,15 +119,28 @@ def build_topology(
     ]
     exchanges += [Exchange(names.delay(step)) for step in steps]
     exchanges += [Exchange(name) for name in processors]
+    came = (names.incoming, names.returned)
     queues = [
-        _queue(names.crashed, BROWSED),
-        _queue(names.dead, BROWSED, (names.dead, "#")),
         _queue(
-            names.incoming,
-            {"x-delivery-limit": delivery_limit, **_dead_lettering("", names.crashed)},
-            (names.exchange, "#"),
-            (names.returns, names.incoming),
+            names.crashed,
+            {
+                "x-single-active-consumer": True,
+                "x-delivery-limit": delivery_limit,
+                **_dead_lettering(names.dead, Crashed.code),
+            },
+            (names.returns, names.crashed),
+            *((names.returns, names.aside(queue)) for queue in came),
         ),
+        _queue(names.dead, BROWSED, (names.dead, "#")),
+    ]
+    queues += [
+        _queue(
+            queue,
+            {"x-delivery-limit": delivery_limit, **_dead_lettering(names.returns, names.aside(queue))},
+            (names.returns, queue),
+            *([(names.exchange, "#")] if queue == names.incoming else []),
+        )
+        for queue in came
     ]
     queues += [
         _queue(
@@ -128,7 +150,8 @@ def build_topology(
         )
         for step in steps
     ]
-    queues += [_queue(f"{name}.inbox", BROWSED, (name, "#")) for name in processors]
+    gives_back = {**BROWSED, **_dead_lettering(names.returns, names.returned)}
+    queues += [_queue(f"{name}.inbox", gives_back, (name, "#")) for name in processors]
     return Topology(tuple(exchanges), tuple(queues))
 
 

@@ -40,11 +40,16 @@ ADVICE: Final[dict[str, str]] = {
     "internal_error": "A bug of the worker: report the log's traceback; redrive with a mended version.",
     "outcome_unknown": "Ask the processor it names: if that has the payment, drop the letter; if not, let"
     " the rules name it again, then redrive.",
+    "returned": "See why each processor gave it back; mend that, or the rules, then redrive.",
+    "not_our_dispatch": "A connector gave back what is no dispatch: mend the connector, then drop it.",
+    "crashed": "It may have been dispatched: ask the processor. Report the log's traceback; redrive with a"
+    " mended version, or drop it.",
     "idempotency_conflict": "Its id is another payment's: have it sent under a new one, then drop it.",
 }
 """By the code of a dead letter."""
 
 _ATTEMPTS: Final[dict[str, str]] = {
+    "returned": "see why the processor gave it back",
     "unroutable": "bind the processor's inbox to its exchange, or start its connector",
     "publish_refused": "let the processor's connector empty its full inbox",
     "no_exchange": "declare the processor's exchange (`payment-worker topology declare`)",

@@ -51,6 +51,9 @@ class Tracer(Protocol):
     def receive(self, headers: Mapping[str, Any], attributes: Describe) -> PaymentTrace:
         """Begin with a delivery's headers; ``attributes`` are asked for only when a span is recorded."""
 
+    def of(self, queue: str) -> "Tracer":
+        """Return the tracer for the payments of one queue, which span names mention."""
+
     def shutdown(self) -> None:
         """Export what is left, however long that takes, and end."""
 
@@ -90,6 +93,10 @@ class PassingTracer:
     ) -> PaymentTrace:
         """See ``Tracer``."""
         return PassedTrace(headers.get("traceparent"))
+
+    def of(self, queue: str) -> Tracer:  # noqa: ARG002 - as above
+        """See ``Tracer``."""
+        return self
 
     def shutdown(self) -> None:
         """See ``Tracer``."""
@@ -166,6 +173,10 @@ class RecordingTracer:
                 }
             )
         return RecordedTrace(self._tracer, span)
+
+    def of(self, queue: str) -> Tracer:
+        """See ``Tracer``."""
+        return RecordingTracer(self._provider, queue)
 
     def shutdown(self) -> None:
         """See ``Tracer``."""

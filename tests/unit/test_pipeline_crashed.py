@@ -1,0 +1,167 @@
+"""Payments whose worker crashed over them, on a broker in memory: set aside, taken alone, dead at last."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas import dead_letter as headers
+from tests.support.memory_lane import Stored
+from tests.support.memory_stage import CRASHED, INCOMING, RETURNED, MemoryStage
+from tests.support.payments import body
+from worker.amqp.lane import Properties
+from worker.journal.memory import Memory, MemoryJournal
+
+
+def arrive(stage: MemoryStage, message: bytes = body(), times_back: int = 0, **found: Any) -> None:
+    """Let a producer's payment lie in the queue of work after it has come back so often."""
+    stage.arrive(Stored(message, Properties(headers=found), "", ""), "payments", "card.eur", times_back)
+
+
+async def handle(stage: MemoryStage) -> None:
+    stage.open()
+    await stage.drain(1)
+
+
+async def alone(stage: MemoryStage, times_back: int = 0) -> None:
+    """Let a worker take alone what was set aside, after it has come back so often there."""
+    one = stage.broker.queues["crashed"].popleft()
+    stage.source = CRASHED
+    stage.arrive(one, one.exchange, one.routing_key, times_back)
+    await handle(stage)
+
+
+async def test_one_crash_may_be_any_restart() -> None:
+    """The payment is handled in the queue of work, by its first candidate."""
+    stage = MemoryStage()
+    arrive(stage, times_back=1)
+    await handle(stage)
+    assert stage.counts == {"dispatched": 1}
+
+
+async def test_after_the_second_crash_a_payment_is_set_aside_unseen() -> None:
+    """Whatever its body is, it is not looked at; what the producer wrote and its past go along."""
+    stage = MemoryStage()
+    arrive(stage, b"\xff not even text", 2, tenant="blue")
+    await handle(stage)
+    (aside,) = stage.queue("crashed")
+    assert (aside.body, aside.routing_key) == (b"\xff not even text", "in.crashed")
+    found = dict(aside.properties.headers)
+    assert (found["tenant"], found[headers.ATTEMPT], found[headers.ATTEMPTS]) == ("blue", 1, "[]")
+    assert (found[headers.EXCHANGE], found[headers.ROUTING_KEY]) == ("payments", "card.eur")
+    assert "x-delivery-count" not in found
+    assert stage.counts == {"set_aside": 1}
+
+
+async def test_a_producer_cannot_set_its_payment_aside() -> None:
+    """The broker's own count is on redeliveries only."""
+    stage = MemoryStage()
+    arrive(stage, **{"x-delivery-count": 99})
+    await handle(stage)
+    assert stage.counts == {"dispatched": 1}
+
+
+async def test_neighbours_of_a_crash_are_dispatched_alone() -> None:
+    """They lose nothing but time; the first candidate may have them from before, so no other gets them."""
+    stage = MemoryStage()
+    arrive(stage, times_back=2)
+    await handle(stage)
+    stage.broker.bindings["alpha"] = None
+    await alone(stage)
+    assert not stage.queue("beta")
+    (delayed,) = stage.queue("delay.1")
+    assert delayed.routing_key == "crashed"
+    assert delayed.properties.headers[headers.PINNED] == "alpha"
+    stage.broker.bindings["alpha"] = "alpha"
+    stage.arrive(delayed, "payments.return", "crashed")
+    await handle(stage)
+    assert orjson.loads(stage.queue("alpha")[0].body)["payment_id"] == "pay-1"
+    assert stage.queue("alpha")[0].properties.headers[headers.ATTEMPT] == 2
+
+
+async def test_the_third_crash_kills_it() -> None:
+    """Its dead letter is what the producer sent, and lists the crash."""
+    stage = MemoryStage()
+    arrive(stage, times_back=2)
+    await handle(stage)
+    await alone(stage, times_back=1)
+    (dead,) = stage.queue("dead")
+    found = dead.properties.headers
+    assert dead.body == body()
+    assert (found[headers.ERROR_CODE], found[headers.PAYMENT_ID]) == ("crashed", "pay-1")
+    assert [one["code"] for one in orjson.loads(found[headers.ATTEMPTS])] == ["crashed"]
+    assert not stage.queue("alpha")
+
+
+@pytest.mark.parametrize("message", [body(), b'{"payment_id": "pay-1", ', b"\xff"])
+async def test_what_kills_by_being_read_is_dead_unread(message: bytes) -> None:
+    """After two crashes alone not even its id is parsed; what looks like one is noted."""
+    stage = MemoryStage()
+    arrive(stage, message, times_back=2)
+    await handle(stage)
+    await alone(stage, times_back=2)
+    (dead,) = stage.queue("dead")
+    found = dead.properties.headers
+    assert (dead.body, found[headers.ERROR_CODE]) == (message, "crashed")
+    assert found.get(headers.PAYMENT_ID) == ("pay-1" if b"pay-1" in message else None)
+
+
+async def test_what_the_broker_set_aside_is_taken_alone_too() -> None:
+    """It comes without a word of ours, and may have been sent before: it stays with the first candidate."""
+    stage = MemoryStage(source=CRASHED)
+    stage.broker.bindings["alpha"] = None
+    stage.arrive(Stored(body(), Properties(), "", ""), "payments.return", "in.crashed")
+    await handle(stage)
+    assert not stage.queue("beta")
+    assert stage.headers("delay.1")[headers.PINNED] == "alpha"
+
+
+async def test_a_dispatch_that_was_given_back_is_still_one_when_set_aside() -> None:
+    """Its routing key says so; the next candidate gets the payment."""
+    stage = MemoryStage()
+    arrive(stage)
+    await handle(stage)
+    sent = stage.broker.queues["alpha"].popleft()
+    stage.source = RETURNED
+    stage.arrive(sent, "payments.return", "returned", times_back=2)
+    await handle(stage)
+    assert stage.counts == {"set_aside": 1}
+    await alone(stage)
+    assert orjson.loads(stage.queue("beta")[0].body)["attempt"] == 2
+    assert stage.counts == {"returned": 1, "dispatched": 1}
+
+
+async def test_a_journal_that_knows_of_the_dispatch_is_believed() -> None:
+    """A payment that was dispatched before its worker was killed does not die of the kills."""
+    stage = MemoryStage()
+    memory = Memory()
+    stage.remember(MemoryJournal("one", 60, memory))
+    arrive(stage)
+    await stage.drain(1)
+    assert stage.counts == {"dispatched": 1}
+    stage.remember(MemoryJournal("two", 60, memory))
+    stage.source = INCOMING
+    arrive(stage, times_back=2)
+    await handle(stage)
+    await alone(stage, times_back=1)
+    assert stage.counts == {"duplicate": 1}
+    assert not stage.queue("dead")
+
+
+@pytest.mark.parametrize("times_back", [0, 1])
+async def test_a_journal_that_knows_of_an_intent_has_it_sent_once_more(times_back: int) -> None:
+    """Killed before its confirm, the same bytes go to the same processor; nothing is dead-lettered."""
+    stage = MemoryStage()
+    memory = Memory()
+    stage.remember(MemoryJournal("one", 60, memory))
+    arrive(stage)
+    stage.lane.send = None  # type: ignore[assignment,method-assign]  # the claim is made, and the worker ends
+    with pytest.raises(TypeError):
+        await stage.pipeline.run()
+    stage.broker.queues["in"].clear()
+    stage.source = CRASHED
+    stage.remember(MemoryJournal("two", 60, memory))
+    stage.arrive(Stored(body(), Properties(), "", ""), "payments.return", "in.crashed", times_back)
+    await stage.drain(1)
+    assert stage.counts == {"dispatched": 1}
+    assert len(stage.queue("alpha")) == 1

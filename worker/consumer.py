@@ -1,0 +1,232 @@
+"""One queue's sessions in a worker process, one after another, until the process is told to stop.
+
+A session is a lane and its pipeline. Anything unexpected ends the whole session; the next one starts afresh,
+and the broker delivers again what was not acknowledged. Nothing half-dead is repaired.
+"""
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias, TypeVar
+
+from worker.amqp.connection import Broker
+from worker.amqp.lane import Lane
+from worker.amqp.standard import StandardLane
+from worker.amqp.tapped import TapLane
+from worker.amqp.topology import Names
+from worker.announcing import Announcer
+from worker.breaker import Breakers
+from worker.claiming import Claims, JournalClaims, NoClaims
+from worker.envelope import Envelopes
+from worker.errors import BrokerUnavailable, WorkerError
+from worker.gate import Gate
+from worker.journal.fingerprint import Fingerprints
+from worker.journal.opening import open_outbox
+from worker.journal.protocol import Journal
+from worker.next_step import NextSteps
+from worker.pipeline import Limits, Pipeline
+from worker.planning import Planner
+from worker.plugins.calls import Caller
+from worker.report import Reporter
+from worker.retry import RetryPolicies, retry_connecting
+from worker.settings import Settings
+from worker.source import Source
+from worker.telemetry.logs import Log
+from worker.telemetry.tracing import Tracer
+
+MEND_SECONDS: Final = 1.0
+"""Shortest time between two declarations of what was found missing."""
+
+AnyLane: TypeAlias = TapLane | StandardLane
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all consumers of a process have in common. ``planner`` is replaced when the rules change.
+
+    ``prepare`` declares or verifies what a session needs, unless that was done since a monotonic time;
+    ``mend`` does so with everything.
+    """
+
+    settings: Settings
+    broker: Broker
+    policies: RetryPolicies
+    planner: Planner
+    tracer: Tracer
+    log: Log
+    counts: Counter[str]
+    breakers: Breakers
+    plugins: Caller
+    stop: asyncio.Event
+    prepare: Callable[[float], Awaitable[None]]
+    mend: Callable[[], Awaitable[None]]
+    journal: Journal | None = None
+    gate: Gate = field(default_factory=Gate)
+
+
+@dataclass(slots=True)
+class Consumer:
+    """Takes payments from ``source``, at most ``prefetch`` in flight. The log says most of the main one."""
+
+    shared: Shared
+    source: Source
+    name: str
+    prefetch: int
+    main: bool = True
+    _pipeline: Pipeline | None = field(default=None, init=False)
+    _since: float = field(default_factory=time.monotonic)
+
+    async def run(self) -> None:
+        """Run sessions until told to stop.
+
+        Raises:
+            ConfigurationError: a later session found the broker changed so that it must not go on.
+            InvariantViolation: a bug; the worker must not go on.
+        """
+        shared, queue = self.shared, self.source.queue
+        say = shared.log.info if self.main else shared.log.debug
+        while not shared.stop.is_set():
+            opening = retry_connecting(self._open, self._report_connect_failure)
+            lane = await until_stopped(opening, shared.stop)
+            if lane is None:
+                break
+            say("session started", broker=shared.settings.broker, queue=queue)
+            try:
+                await self._run_session(lane)
+            except BrokerUnavailable as error:
+                counts = dict(shared.counts)
+                shared.log.warning("session ended", queue=queue, reason=str(error), counts=counts)
+            finally:
+                self._since = time.monotonic()
+                await lane.close()
+
+    def use(self, planner: Planner) -> None:
+        """Plan by other rules from the next batch on."""
+        if self._pipeline is not None:
+            self._pipeline.use(planner)
+
+    async def _open(self) -> AnyLane:
+        shared = self.shared
+        await shared.prepare(self._since)
+        kind: type[AnyLane] = TapLane if shared.settings.lane == "tap" else StandardLane
+        timeout = shared.settings.confirm_timeout
+        return await kind.open(shared.broker, self.name, self.source.queue, self.prefetch, timeout)
+
+    def _report_connect_failure(self, error: BaseException, wait_seconds: float) -> None:
+        say = self.shared.log.warning if self.main else self.shared.log.debug
+        seconds = round(wait_seconds, 2)
+        say("no session", queue=self.source.queue, reason=str(error), retry_in_seconds=seconds)
+
+    async def _mend(self, lane: AnyLane) -> None:
+        """Say which exchanges are missing, and have them declared again where the topology is ours."""
+        shared = self.shared
+        while True:
+            missing = await lane.missing_exchanges()
+            shared.log.error("exchange is missing", exchanges=sorted(missing))
+            if shared.settings.topology == "declare":
+                try:
+                    await shared.mend()
+                except WorkerError as error:
+                    shared.log.error("topology not mended", code=error.code, reason=str(error))  # noqa: TRY400
+            await asyncio.sleep(MEND_SECONDS)
+
+    async def _run_session(self, lane: AnyLane) -> None:
+        self._pipeline = self._make_pipeline(lane)
+        pipeline = asyncio.create_task(self._pipeline.run())
+        stopping = asyncio.create_task(self.shared.stop.wait())
+        mending = asyncio.create_task(self._mend(lane))
+        announcer = self._make_announcer(lane) if self.main else None
+        announcing = None if announcer is None else asyncio.create_task(announcer.run())
+        try:
+            await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not pipeline.done():
+                await self._drain(pipeline, lane)
+            await pipeline
+        finally:
+            for task in (stopping, pipeline, mending):
+                task.cancel()
+            if announcer is not None and announcing is not None:
+                announcer.stop.set()  # cancelled while it sends, it would end the lane before its last acks
+                await asyncio.wait({announcing}, timeout=self.shared.settings.drain_timeout)
+
+    async def _drain(self, pipeline: "asyncio.Task[None]", lane: Lane) -> None:
+        """Stop the intake and wait for what is in flight, for at most the drain timeout."""
+        seconds = self.shared.settings.drain_timeout
+        if self.main:
+            self.shared.log.info("draining", deadline_seconds=seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await lane.stop_intake()
+                await asyncio.wait({pipeline})
+        except TimeoutError:
+            pipeline.cancel()
+            await asyncio.wait({pipeline})
+            raise BrokerUnavailable(
+                f"not everything in flight was finished within {seconds:g} s;"
+                " the broker delivers the rest again"
+            ) from None
+
+    def _make_announcer(self, lane: Lane) -> Announcer | None:
+        """Return what publishes events, where there are to be any."""
+        settings = self.shared.settings
+        if settings.events == "off":
+            return None
+        outbox = open_outbox(settings.journal_address, f"{self.name} {secrets.token_hex(4)}")
+        if outbox is None:
+            return None
+        return Announcer(outbox, lane, Names(settings.prefix).events, utc_now, self.shared.log)
+
+    def _make_pipeline(self, lane: Lane) -> Pipeline:
+        shared, settings = self.shared, self.shared.settings
+        names = Names(settings.prefix)
+        steps = NextSteps(shared.policies, shared.breakers, utc_now, time.monotonic)
+        identity, numbers = secrets.token_hex(8), itertools.count(1)
+        return Pipeline(
+            lane=lane,
+            planner=shared.planner,
+            envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, self.source.return_to),
+            steps=steps,
+            tracer=shared.tracer.of(self.source.queue),
+            log=shared.log,
+            reporter=Reporter(shared.counts, shared.log, settings.log_level == "debug"),
+            limits=Limits(settings.max_batch, settings.max_message_bytes),
+            now=utc_now,
+            delay_exchange=names.delay,
+            source=self.source,
+            plugins=shared.plugins,
+            claims=self._claims(steps),
+            gate=shared.gate,
+        )
+
+    def _claims(self, steps: NextSteps) -> Claims:
+        journal, own = self.shared.journal, self.shared.settings.journal_fingerprint_key
+        if journal is None:
+            return NoClaims()
+        key = journal.fingerprint_key if own is None else own.get_secret_value().encode()
+        return JournalClaims(journal, Fingerprints(key), steps)
+
+
+async def until_stopped(opening: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """Return what ``opening`` gives, or None when told to stop before it does."""
+    opener = asyncio.create_task(opening)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({opener, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if opener.done():
+            return opener.result()
+        opener.cancel()
+        await asyncio.wait({opener})
+        return None
+    finally:
+        stopping.cancel()
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)

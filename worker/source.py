@@ -1,0 +1,53 @@
+"""The queues that a worker takes payments from, and what a message's place says about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.amqp.lane import Delivery
+from worker.amqp.topology import Names
+
+SUSPECT_AFTER: Final = 2
+"""So many sessions that ended with a message in hand make it one that may have ended them."""
+_COUNT: Final = "x-delivery-count"  # quorum queues write how often a message has come back
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One queue. Only what comes through the exchange ``returns`` has a past.
+
+    ``exchange`` is where producers publish. ``return_to`` is the queue that delayed payments come back to.
+    Messages under the routing key ``given_back`` are dispatches that a processor gave back, to the queue
+    ``returned``. ``aside`` is the key under which suspects are set aside; None where they are already, and
+    each has to be taken alone.
+    """
+
+    queue: str
+    exchange: str
+    returns: str
+    return_to: str
+    returned: str
+    aside: str | None = None
+    given_back: str | None = None
+
+
+def sources_of(names: Names) -> tuple[Source, Source, Source]:
+    """Return the queue of work, the one of dispatches given back, and the one of what was set aside."""
+    incoming, returned, crashed = names.incoming, names.returned, names.crashed
+    common = (names.exchange, names.returns)
+    return (
+        Source(incoming, *common, incoming, returned, names.aside(incoming)),
+        Source(returned, *common, incoming, returned, names.aside(returned), returned),
+        Source(crashed, *common, crashed, returned, None, names.aside(returned)),
+    )
+
+
+def times_in_hand(delivery: Delivery, headers: Mapping[str, Any]) -> int:
+    """Return how many sessions have ended with the message in hand: 0 for most, 1 at least for a redelivery.
+
+    A producer's header of that name says nothing: the broker writes its own over it when it delivers again.
+    """
+    if not delivery.redelivered:
+        return 0
+    count = headers.get(_COUNT)
+    return count if type(count) is int and count > 0 else 1
