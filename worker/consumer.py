@@ -35,7 +35,7 @@ from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicies, retry_connecting
 from worker.settings import Settings
-from worker.source import Source
+from worker.source import Source, Survivals
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 
@@ -80,6 +80,7 @@ class Consumer:
     prefetch: int
     main: bool = True
     _pipeline: Pipeline | None = field(default=None, init=False)
+    _survivals: Survivals = field(default_factory=Survivals, init=False)
     _since: float = field(default_factory=time.monotonic)
 
     async def run(self) -> None:
@@ -202,6 +203,7 @@ class Consumer:
             plugins=shared.plugins,
             claims=self._claims(steps),
             gate=shared.gate,
+            survivals=self._survivals,
         )
 
     def _claims(self, steps: NextSteps) -> Claims:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from worker.errors import (
 from worker.given_back import Restored, check_given_back, read_given_back
 from worker.planning import Planner
 from worker.routing import PluginNeeded
-from worker.source import SUSPECT_AFTER, Source, times_in_hand
+from worker.source import SUSPECT_AFTER, Source, Survivals, times_in_hand
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
@@ -52,6 +52,7 @@ class Intake:
     on_violation: Callable[[InvariantViolation], None]
     on_given_back: Callable[[Work, str], None]
     pins: bool = True
+    survivals: Survivals = field(default_factory=Survivals)
 
     def open(self, delivery: Delivery, now: datetime) -> Work:
         """Return a delivery's work; its first step sends, dead-letters or asks a plugin. Raises nothing."""
@@ -66,12 +67,14 @@ class Intake:
         try:
             if given_back:
                 check_given_back(properties.headers, self.source.returned)
-            if delivery.redelivered and self._isolate(work, now):
+            crashes = self._crashes(work) if delivery.redelivered or work.alone else 0
+            if crashes >= SUSPECT_AFTER:
+                self._isolate(work, crashes, now)
                 return work
             if given_back:
                 self._take_back(work, now)
             decoded = self._decode(work)
-            if delivery.redelivered and self.source.aside is None:
+            if crashes and work.alone:
                 raise Crashed(_CRASHED)  # noqa: TRY301 - a journal that knows better is asked before it dies
             work.plan = self.planner.plan(decoded, now)
         except PluginNeeded as needed:
@@ -94,22 +97,25 @@ class Intake:
         arrival = read_arrival(delivery, properties, source.returns, pins=self.pins)
         return arrival._replace(pinned=self.pins) if source.aside is None else arrival
 
-    def _isolate(self, work: Work, now: datetime) -> bool:
+    def _crashes(self, work: Work) -> int:
+        """Return how many sessions may have ended over this message; where it is taken alone, did so."""
+        crashes = times_in_hand(work.delivery, work.properties.headers)
+        if work.alone:
+            crashes -= self.survivals.take(work.delivery, work.properties.message_id)
+        return max(crashes, 0)
+
+    def _isolate(self, work: Work, crashes: int, now: datetime) -> None:
         """Keep a message that sessions have ended over from ending more, without looking at it.
 
         Once may be any restart. Where it is taken alone already, it is dead.
         """
-        crashes = times_in_hand(work.delivery, work.properties.headers)
-        if crashes < SUSPECT_AFTER:
-            return False
         if self.source.aside is not None:
             work.step = ToAside(self.source.returns, self.source.aside, crashes)
-        else:
-            found = _PAYMENT_ID.search(work.delivery.body)
-            work.payment_id = found[1].decode() if found else None
-            failure = work.attempt(rfc3339(now), Crashed.code)
-            work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
-        return True
+            return
+        found = _PAYMENT_ID.search(work.delivery.body)
+        work.payment_id = found[1].decode() if found else None
+        failure = work.attempt(rfc3339(now), Crashed.code)
+        work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
 
     def _take_back(self, work: Work, now: datetime) -> None:
         """Put the payment in the place of the dispatch that a processor gave back.

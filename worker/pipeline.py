@@ -35,7 +35,7 @@ from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.sending import Sending, outcome_of
-from worker.source import Source
+from worker.source import Source, Survivals
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 from worker.work import ToAside, ToAsk, ToProcessor, Work
@@ -71,6 +71,7 @@ class Pipeline:
     plugins: Caller = field(default_factory=Caller)
     claims: Claims = field(default_factory=NoClaims)
     gate: Gate = field(default_factory=Gate)
+    survivals: Survivals = field(default_factory=Survivals)
     _intake: Intake = field(init=False)
     _sending: Sending = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -95,6 +96,7 @@ class Pipeline:
             self._break,
             self._given_back,
             pins=not self.claims.remembers,
+            survivals=self.survivals,
         )
 
     async def run(self) -> None:

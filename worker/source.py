@@ -1,7 +1,8 @@
 """The queues that a worker takes payments from, and what a message's place says about it."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from worker.amqp.lane import Delivery
@@ -9,6 +10,8 @@ from worker.amqp.topology import Names
 
 SUSPECT_AFTER: Final = 2
 """So many sessions that ended with a message in hand make it one that may have ended them."""
+FORGIVEN: Final = 10
+REMEMBERED: Final = 1000
 _COUNT: Final = "x-delivery-count"  # quorum queues write how often a message has come back
 
 
@@ -51,3 +54,22 @@ def times_in_hand(delivery: Delivery, headers: Mapping[str, Any]) -> int:
         return 0
     count = headers.get(_COUNT)
     return count if type(count) is int and count > 0 else 1
+
+
+@dataclass(slots=True)
+class Survivals:
+    """How often this process has taken a message alone and lived on: then it was not what ended the session.
+
+    A message is forgiven so many sessions and no more, since it may end them without killing the process.
+    """
+
+    _times: OrderedDict[tuple[str | None, int], int] = field(default_factory=OrderedDict)
+
+    def take(self, delivery: Delivery, message_id: str | None) -> int:
+        """Note that a message is taken, and return how often it was before, at most ``FORGIVEN``."""
+        key = (message_id, hash(delivery.body))
+        times = self._times.pop(key, 0)
+        self._times[key] = times + 1
+        if len(self._times) > REMEMBERED:
+            self._times.popitem(last=False)
+        return min(times, FORGIVEN)

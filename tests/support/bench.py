@@ -285,7 +285,6 @@ async def open_bench(
             **settings,
         }
     )
-    prepare_journal(made.journal_address)
     bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
     await bench.declare()
     prepare_journal(made.journal_address)

@@ -23,7 +23,7 @@ from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicies, RetryPolicy
-from worker.source import Source
+from worker.source import Source, Survivals
 from worker.telemetry.logs import get_log
 from worker.telemetry.tracing import PassingTracer
 
@@ -61,6 +61,7 @@ class MemoryStage:
         self.claims: Claims = NoClaims()
         self.now = NOW
         self.source = source
+        self.survivals = Survivals()
         self.lane = MemoryLane(self.broker, source.queue, prefetch=50)
         self.counts: Counter[str] = Counter()
         self._ids = itertools.count(1)
@@ -82,6 +83,7 @@ class MemoryStage:
             source=self.source,
             plugins=self.plugins,
             claims=self.claims,
+            survivals=self.survivals,
         )
 
     def open(self) -> None:

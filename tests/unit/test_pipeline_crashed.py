@@ -1,16 +1,20 @@
 """Payments whose worker crashed over them, on a broker in memory: set aside, taken alone, dead at last."""
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from schemas import dead_letter as headers
-from tests.support.memory_lane import Stored
+from tests.support.memory_lane import MemoryDelivery, Stored
 from tests.support.memory_stage import CRASHED, INCOMING, RETURNED, MemoryStage
 from tests.support.payments import body
 from worker.amqp.lane import Properties
+from worker.errors import BrokerUnavailable
 from worker.journal.memory import Memory, MemoryJournal
+from worker.retry import RetryPolicies, RetryPolicy
+from worker.source import FORGIVEN
 
 
 def arrive(stage: MemoryStage, message: bytes = body(), times_back: int = 0, **found: Any) -> None:
@@ -165,3 +169,33 @@ async def test_a_journal_that_knows_of_an_intent_has_it_sent_once_more(times_bac
     await stage.drain(1)
     assert stage.counts == {"dispatched": 1}
     assert len(stage.queue("alpha")) == 1
+
+
+async def test_sessions_that_end_without_a_crash_are_forgiven() -> None:
+    """The worker that has taken it alone and lives knows that the session ended over something else."""
+    stage = MemoryStage(source=CRASHED)
+    stage.broker.bindings["alpha"] = None
+    stage.policies = RetryPolicies(RetryPolicy(60.0, ()))
+    stage.arrive(Stored(body(), Properties(message_id="m"), "", ""), "payments.return", "in.crashed")
+    for _ in range(4):
+        stage.open()
+        running = asyncio.ensure_future(stage.pipeline.run())
+        await stage.until(lambda: len(stage.lane.sent) >= 2)
+        stage.lane.end("the network")
+        with pytest.raises(BrokerUnavailable):
+            await running
+    stage.broker.bindings["alpha"] = "alpha"
+    await handle(stage)
+    assert stage.counts == {"dispatched": 1}
+    assert not stage.queue("dead")
+
+
+async def test_a_message_that_ends_sessions_without_end_is_not_forgiven_for_ever() -> None:
+    """One that blocks its worker until the broker gives it up dies as well, later."""
+    stage = MemoryStage(source=CRASHED)
+    for _ in range(FORGIVEN + 1):
+        stage.survivals.take(MemoryDelivery(1, Stored(body(), Properties(), "", "")), "m")
+    message = Stored(body(), Properties(message_id="m"), "", "")
+    stage.arrive(message, "payments.return", "in.crashed", times_back=FORGIVEN + 2)
+    await handle(stage)
+    assert stage.headers("dead")[headers.ERROR_CODE] == "crashed"
