@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from tests.support.databases import Databases
 from tests.support.journals import JournalRig, dispatched, ended, intent, journal_rig, later
 from worker.bookkeeping.audit import audit
 from worker.journal.protocol import Amendment, Done, Held, Intent, New, Resume
@@ -50,6 +51,7 @@ class JournalMachine(RuleBasedStateMachine):
     """Deliveries, crashes, refusals, unknown outcomes, repeats, delays and returns, in any order."""
 
     backend = "memory"
+    databases: Databases | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.stack = AsyncExitStack()
         self.rig: JournalRig = self.do(
-            self.stack.enter_async_context(journal_rig(self.backend, Path(self.folder.name)))
+            self.stack.enter_async_context(journal_rig(self.backend, Path(self.folder.name), self.databases))
         )
         self.seconds = 0.0
         self.queue: list[Message] = []
@@ -226,11 +228,15 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("backend", "examples"), [("memory", 200), ("sqlite", 15), ("sqlite, indexed at once", 15)]
+    ("backend", "examples"),
+    [("memory", 200), ("sqlite", 15), ("sqlite, indexed at once", 15), ("postgresql", 15)],
 )
-def test_no_payment_is_paid_twice_or_lost(backend: str, examples: int) -> None:
+def test_no_payment_is_paid_twice_or_lost(
+    backend: str, examples: int, request: pytest.FixtureRequest
+) -> None:
     """Two workers, three processors, any order of events."""
-    machine = type("Machine", (JournalMachine,), {"backend": backend})
+    databases = request.getfixturevalue("databases") if backend == "postgresql" else None
+    machine = type("Machine", (JournalMachine,), {"backend": backend, "databases": databases})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import DivisionByZero, UniqueViolation
 
 from worker.journal.changes import Changes, sort_endings
 from worker.journal.decide import Known
@@ -60,27 +60,31 @@ class Batch:
         """See ``Journal``."""
         at = self._begin(now)
         await self.numbers.prepare(self.connection, intents)
-        async with self.connection.transaction():
-            claims = await self._claim_in_turn(intents, at)
+        turns = _turns(intent.payment_id for intent in intents)
+        if len(turns) == 1 and all(map(self._seems_new, intents)):
+            await self._insert(intents, [None] * len(intents), at)
+            claims: Sequence[Claim] = [NEW] * len(intents)
+        else:
+            async with self.connection.transaction():
+                claims = await self._claim_in_turns(intents, turns, at)
         self.mine.add(self.claimed)
         return claims
 
-    async def _claim_in_turn(self, intents: Sequence[Intent], at: int) -> Sequence[Claim]:
+    async def _claim_in_turns(
+        self, intents: Sequence[Intent], turns: Sequence[Sequence[int]], at: int
+    ) -> Sequence[Claim]:
+        """Claim deliveries of one payment one after the other."""
         carries = await self._carries(intents)
-        places = _turns([intent.payment_id for intent in intents])
-        self.careful |= len(places) > 1  # deliveries of one payment, one after the other
+        self.careful |= len(turns) > 1
         claims: dict[int, Claim] = {}
-        for turn in places:
+        for turn in turns:
             answers = await self._claim([intents[place] for place in turn], at, carries)
             claims |= zip(turn, answers, strict=True)
         return [claims[place] for place in range(len(intents))]
 
     async def _claim(self, intents: Sequence[Intent], at: int, carries: dict[str, Carry]) -> Sequence[Claim]:
         """Claim for different payments."""
-        asked = [intent for intent in intents if self.careful or not _looks_new(intent)]
-        if not asked:
-            await self._insert(intents, [None] * len(intents), at)
-            return [NEW] * len(intents)
+        asked = [intent for intent in intents if not self._seems_new(intent)]
         known, rows = await self._known([intent.payment_id for intent in asked])
         found = dict(known)
         changes = Changes(self.numbers.owner_name, at, self.lease_until, known, carries)
@@ -126,16 +130,25 @@ class Batch:
                 quick.append(row)
             else:
                 others.append(ending)
-        async with self.connection.transaction():
-            if others:
+        if others:
+            async with self.connection.transaction():
                 names = {ending.payment_id for ending in others if ending.payment_id}
                 await lock(self.connection, quick, names)
                 await self._end(others, names, at)
-            if quick and await self._writer().dispatched(quick, at) < len(quick):
-                raise Surprised
+                await self._dispatched(quick, at)
+        else:
+            await self._dispatched(quick, at)
         for ending in endings:
             self.mine.rows.pop(ending.payment_id or "", None)
         return [None] * len(endings)
+
+    async def _dispatched(self, rows: Sequence[int], at: int) -> None:
+        """Record these claims of this worker as dispatched."""
+        if rows:
+            try:
+                await self._writer().dispatched(rows, at)
+            except DivisionByZero:
+                raise Surprised from None
 
     async def _end(self, endings: Sequence[Ending], names: Collection[str], at: int) -> None:
         """Record where these payments ended, which may be any."""
@@ -203,6 +216,11 @@ class Batch:
         bodies = await read_bodies(self.connection, resumed) if resumed else {}
         return changes.answered(bodies.get)
 
+    def _seems_new(self, intent: Intent) -> bool:
+        """Whether a delivery is the first of its payment, as far as anybody can tell without looking."""
+        first = intent.attempt == 1 and not intent.redrives and not intent.redelivered
+        return first and intent.returned is None and intent.carrying is None and not self.careful
+
     def _writer(self) -> Writer:
         return Writer(self.connection, self.numbers)
 
@@ -217,12 +235,6 @@ def _turns(names: Iterable[str]) -> list[list[int]]:
         turns[met[name]].append(place)
         met[name] += 1
     return turns
-
-
-def _looks_new(intent: Intent) -> bool:
-    """Whether a delivery is the first of its payment, as far as anybody can tell from it."""
-    first = intent.attempt == 1 and not intent.redrives
-    return first and not intent.redelivered and intent.returned is None and intent.carrying is None
 
 
 _NOT_MINE: tuple[int, str | None] = (0, None)

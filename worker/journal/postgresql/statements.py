@@ -1,4 +1,4 @@
-"""The statements that write into the tables; rows come as a document, so that a batch is one round trip."""
+"""The statements that write into the tables: rows come as arrays or as a document, many to a round trip."""
 
 from typing import Final
 
@@ -8,11 +8,22 @@ def _recordset(**columns: str) -> str:
     return f"json_to_recordset(%(rows)s::json) AS j ({described})"
 
 
-COPY: Final = (
-    "COPY payments (created, claimed, changed, lease_until, batch, owner, id, gross, net, fees, start,"
-    " length, way, attempt, redrives, fingerprint, payment_id, trace_id, dispatch_id, charged) FROM STDIN"
-)
-BODIES: Final = "INSERT INTO bodies (id, made, bytes) VALUES (nextval('batches'), %s, %b) RETURNING id"
+_BODIES: Final = """
+    INSERT INTO bodies (id, made, bytes) VALUES (nextval('batches'), %(now)s, %(bodies)b) RETURNING id
+"""
+_INSERTED: Final = {
+    "id": "bigint", "gross": "bigint", "net": "bigint", "fees": "bigint", "start": "integer",
+    "length": "integer", "way": "integer", "attempt": "integer", "redrives": "integer",
+    "fingerprint": "bytea", "payment_id": "text", "trace_id": "text", "dispatch_id": "text",
+    "charged": "text",
+}  # fmt: skip
+INSERT: Final = f"""
+    WITH batch AS ({_BODIES})
+    INSERT INTO payments
+        (created, claimed, changed, lease_until, owner, batch, {", ".join(_INSERTED)})
+    SELECT %(now)s, %(now)s, %(now)s, %(lease)s, %(owner)s, batch.id, new.* FROM batch,
+        unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _INSERTED.items())}) AS new
+"""
 _COPIED: Final = "way, gross, net, fees, dispatch_id, batch, start, length"
 _ENTRY: Final = (
     f"INSERT INTO history (happening, payment, attempt, code, trace_id, owner, began, ended, {_COPIED})"
@@ -27,9 +38,14 @@ DISPATCHED: Final = f"""
         UPDATE payments SET state = 'dispatched', changed = %(now)s, code = NULL
         WHERE id = ANY(%(rows)s::bigint[]) AND state = 'claimed' AND owner = %(owner)s
         RETURNING id, attempt, trace_id, owner, claimed, {_COPIED}
+    ), entered AS (
+        {_ENTRY}
+        SELECT 'dispatched', id, attempt, NULL, trace_id, owner, claimed, %(now)s, {_COPIED} FROM ended
+        RETURNING id
     )
-    {_ENTRY} SELECT 'dispatched', id, attempt, NULL, trace_id, owner, claimed, %(now)s, {_COPIED} FROM ended
+    SELECT 1 / (count(*) = %(count)s)::integer FROM entered
 """
+"""All of them or none: where one is missing, the division by zero undoes the others."""
 END: Final = f"""
     WITH ended AS (
         UPDATE payments AS p SET state = j.state, code = j.code, changed = %(now)s
@@ -65,10 +81,11 @@ _OF_INTENT: Final = {
     "charged": "text",
 }  # fmt: skip
 REPLACE: Final = f"""
+    WITH batch AS ({_BODIES})
     UPDATE payments AS p SET state = 'claimed', owner = %(owner)s, lease_until = %(lease)s, claimed = %(now)s,
-        changed = %(now)s, batch = %(batch)s, pinned = false, code = NULL,
+        changed = %(now)s, batch = batch.id, pinned = false, code = NULL,
         {", ".join(f"{name} = j.{name}" for name in _OF_INTENT)}
-    FROM {_recordset(id="bigint", **_OF_INTENT)} WHERE p.id = j.id
+    FROM batch, {_recordset(id="bigint", **_OF_INTENT)} WHERE p.id = j.id
 """
 CARRY: Final = f"""
     UPDATE carries AS c SET remainder = j.after

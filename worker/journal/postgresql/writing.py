@@ -1,11 +1,12 @@
 """What a transaction writes into the tables: a handful of statements a batch, whatever its size.
 
-New payments come in by COPY, the cheapest way for client and server alike.
+Each is one round trip, and the quick ones are transactions of their own.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,13 +16,12 @@ from worker.journal.entries import Happening
 from worker.journal.packing import packed
 from worker.journal.postgresql.numbers import Numbers, way_of
 from worker.journal.postgresql.statements import (
-    BODIES,
     CARRIED,
     CARRY,
     CLOSE,
-    COPY,
     DISPATCHED,
     END,
+    INSERT,
     REPEAT,
     REPLACE,
     STRAYS,
@@ -32,8 +32,9 @@ from worker.journal.protocol import Ending, Intent
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_NULL: Final = "\\N"
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
+_NUMBERS: Final = ("gross", "net", "fees", "attempt", "redrives")
+_TEXTS: Final = ("payment_id", "trace_id", "dispatch_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +56,18 @@ class Writer:
             psycopg.errors.UniqueViolation: one of them is known.
         """
         rows = await self.numbers.take_ids(self.connection, len(intents))
-        batch, places = await self._bodies(intents, now)
-        before = f"{now}\t{now}\t{now}\t{lease_until}\t{batch}\t{self.numbers.owner}"
+        written = sorted(zip(rows, intents, charges, strict=True), key=_by_payment_id)
+        bodies, starts, lengths = _joined([intent.body or b"" for _, intent, _ in written])
         ways = self.numbers.ways
-        columns = zip(
-            rows, intents, places,
-            _texts([intent.payment_id for intent in intents]),
-            _texts([intent.trace_id for intent in intents]),
-            _texts([intent.dispatch_id for intent in intents]),
-            _texts(charges), strict=True,
+        await self._run(
+            INSERT, now=now, lease=lease_until, bodies=bodies, id=_array([row for row, _, _ in written]),
+            start=_array(starts), length=_array(lengths),
+            way=_array([ways[way_of(intent)] for _, intent, _ in written]),
+            fingerprint=_array([f'"\\\\x{intent.fingerprint.hex()}"' for _, intent, _ in written]),
+            charged=_texts([charged for _, _, charged in written]),
+            **{name: _array([getattr(intent, name) for _, intent, _ in written]) for name in _NUMBERS},
+            **{name: _texts([getattr(intent, name) for _, intent, _ in written]) for name in _TEXTS},
         )  # fmt: skip
-        lines = {
-            intent.payment_id: (
-                f"{before}\t{row}\t{intent.gross}\t{intent.net}\t{intent.fees}\t{start}\t{length}"
-                f"\t{ways[way_of(intent)]}\t{intent.attempt}\t{intent.redrives}\t\\\\x{intent.fingerprint.hex()}"
-                f"\t{payment_id}\t{trace_id}\t{dispatch_id}\t{charged}\n"
-            )
-            for row, intent, (start, length), payment_id, trace_id, dispatch_id, charged in columns
-        }
-        async with self.connection.cursor() as cursor, cursor.copy(COPY) as copy:
-            await copy.write("".join([lines[name] for name in sorted(lines)]))
         return rows
 
     async def replace(self, puts: Sequence[Put], rows: Sequence[int], now: int, lease_until: int) -> None:
@@ -87,7 +80,7 @@ class Writer:
         for (closes, code), chosen in closing.items():
             await self._close(chosen, closes, code, now)
         intents = [put.intent for put in puts]
-        batch, places = await self._bodies(intents, now)
+        bodies, starts, lengths = _joined([intent.body or b"" for intent in intents])
         found = [
             {
                 "id": row, "attempt": intent.attempt, "redrives": intent.redrives, "gross": intent.gross,
@@ -95,9 +88,11 @@ class Writer:
                 "dispatch_id": intent.dispatch_id, "way": self.numbers.ways[way_of(intent)], "start": start,
                 "length": length, "charged": charged,
             }
-            for row, intent, (start, length), charged in zip(rows, intents, places, packed(puts), strict=True)
+            for row, intent, start, length, charged in zip(
+                rows, intents, starts, lengths, packed(puts), strict=True
+            )
         ]  # fmt: skip
-        await self._run(REPLACE, rows=_json(found), batch=batch, now=now, lease=lease_until)
+        await self._run(REPLACE, rows=_json(found), bodies=bodies, now=now, lease=lease_until)
 
     async def take_over(
         self, takeovers: Sequence[Takeover], rows: Sequence[int], now: int, lease_until: int
@@ -123,12 +118,13 @@ class Writer:
         ]
         await self._run(REPEAT, rows=_json(found), now=now)
 
-    async def dispatched(self, rows: Sequence[int], now: int) -> int:
-        """Record these rows as dispatched; return how many of them were this worker's claims.
+    async def dispatched(self, rows: Sequence[int], now: int) -> None:
+        """Record these rows as dispatched; their locks are taken in the order of their numbers.
 
-        Their locks are taken in the order of their numbers.
+        Raises:
+            psycopg.errors.DivisionByZero: some of them are not this worker's claims; nothing is recorded.
         """
-        return await self._run(DISPATCHED, rows=_array(sorted(rows)), now=now)
+        await self._run(DISPATCHED, rows=_array(sorted(rows)), count=len(rows), now=now)
 
     async def end(self, endings: Sequence[Ending], rows: Sequence[int], now: int) -> None:
         """Record where payments ended."""
@@ -165,17 +161,6 @@ class Writer:
         ]
         await self._run(CARRIED, rows=_json(steps))
 
-    async def _bodies(self, intents: Sequence[Intent], now: int) -> tuple[int, list[tuple[int, int]]]:
-        """Write the bodies of a batch; return their row, and each one's start and length in it."""
-        bodies = [intent.body or b"" for intent in intents]
-        places, start = [], 0
-        for body in bodies:
-            places.append((start, len(body)))
-            start += len(body)
-        cursor = await self.connection.execute(BODIES, (now, b"".join(bodies)), prepare=True)
-        found = await cursor.fetchone()
-        return int(found[0]) if found else 0, places
-
     async def _close(
         self, rows: Sequence[int], happenings: Iterable[Happening], code: str | None, now: int
     ) -> None:
@@ -184,20 +169,30 @@ class Writer:
             for happening in happenings:
                 await self._run(CLOSE, rows=_array(rows), happening=happening.value, code=code, now=now)
 
-    async def _run(self, statement: str, **values: object) -> int:
+    async def _run(self, statement: str, **values: object) -> None:
         values["owner"] = self.numbers.owner
-        return (await self.connection.execute(statement, values, prepare=True)).rowcount
+        await self.connection.execute(statement, values, prepare=True)
 
 
-def _texts(values: Sequence[str | None]) -> Sequence[str]:
-    """Return a column as COPY reads it."""
-    if None not in values and not any(character in "".join(map(str, values)) for character in "\\\t\n\r"):
-        return [str(value) for value in values]
-    return [_NULL if value is None else value.translate(_ESCAPES) for value in values]
+def _by_payment_id(row: tuple[int, Intent, str | None]) -> str:
+    return row[1].payment_id
 
 
-def _array(numbers: Iterable[int]) -> str:
-    return f"{{{','.join(map(str, numbers))}}}"
+def _joined(bodies: Sequence[bytes]) -> tuple[bytes, Sequence[int], Sequence[int]]:
+    """Return bodies in one piece, and where in it each one starts and how long it is."""
+    lengths = [*map(len, bodies)]
+    return b"".join(bodies), [*accumulate(lengths[:-1], initial=0)], lengths
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    """Return a column of texts as an array."""
+    if None in values or any(character in "".join(map(str, values)) for character in '"\\'):
+        return _array(["NULL" if value is None else f'"{value.translate(_ESCAPES)}"' for value in values])
+    return '{"' + '","'.join(map(str, values)) + '"}'
+
+
+def _array(values: Iterable[object]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _json(rows: Sequence[Mapping[str, object]]) -> str:
