@@ -25,6 +25,7 @@ from benchmarks.harness import (
 )
 from worker.generate import generate
 from worker.local_broker import LocalBroker
+from worker.local_postgresql import LocalPostgresql
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
 from worker.settings import load_settings
@@ -49,9 +50,9 @@ def build_c_relay(folder: Path) -> Path | None:
 
 
 async def measure(
-    broker: LocalBroker, folder: Path, c_relay: Path | None, count: int, rounds: int
+    broker: LocalBroker, postgresql: LocalPostgresql, c_relay: Path | None, count: int, rounds: int
 ) -> list[Contestant]:
-    """Interleave the contestants' rounds; journals go to ``folder``."""
+    """Interleave the contestants' rounds; each of the worker's rounds has a new journal."""
     url = broker.url
     settings = load_settings(amqp_url=url, rules=(RULES,), prefetch=PREFETCH)
     table = load_rules(settings.rules)
@@ -69,12 +70,19 @@ async def measure(
     contestants.append(Contestant("bare aiormq relay, no work", lambda: bare, "bench.in", ["bench.out"]))
     worker = [*python, "-m", "worker", "run", "--amqp-url", url, "--rules", str(RULES)]
     worker += ["--prefetch", str(PREFETCH), "--journal"]
-    files = (f"sqlite:///{folder / f'journal-{number}.db'}" for number in itertools.count())
+    numbers = itertools.count()
+    files = (f"sqlite:///{broker.folder / f'journal-{number}.db'}" for number in numbers)
     incoming = f"{settings.prefix}.incoming"
     inboxes = [f"{p.exchange}.inbox" for p in table.processors.values()]
     contestants += [
         Contestant("payment-worker without a journal", lambda: [*worker, "none"], incoming, inboxes),
         Contestant("payment-worker, journal in SQLite", lambda: [*worker, next(files)], incoming, inboxes),
+        Contestant(
+            "payment-worker, journal in PostgreSQL",
+            lambda: [*worker, postgresql.create_database(f"journal{next(numbers)}")],
+            incoming,
+            inboxes,
+        ),
     ]
     bodies = list(routable(count))
     for number in range(rounds):
@@ -98,13 +106,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
     options = parser.parse_args(arguments)
     count, rounds = (6_000, 2) if options.quick else (30_000, 5)
-    with tempfile.TemporaryDirectory() as folder_name, LocalBroker() as broker:
+    with (
+        tempfile.TemporaryDirectory() as folder_name,
+        LocalBroker() as broker,
+        LocalPostgresql() as postgresql,
+    ):
         folder = Path(folder_name)
         c_relay = build_c_relay(folder)
         if c_relay is None:
             print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
         fsync = fsync_ms(broker.folder)
-        contestants = asyncio.run(measure(broker, folder, c_relay, count, rounds))
+        contestants = asyncio.run(measure(broker, postgresql, c_relay, count, rounds))
     size = sum(map(len, routable(1000))) / 1000
     quick = " --quick" if options.quick else ""
     notes = [
