@@ -17,6 +17,7 @@ from worker.commands import (
     reconcile,
     rules,
     run,
+    stats,
     topology,
 )
 
@@ -55,6 +56,7 @@ app.command()(broker.broker)
 app.command()(payment.payment)
 app.command()(audit.audit)
 app.command()(reconcile.reconcile)
+app.command()(stats.stats)
 app.command()(plugins.plugins)
 app.add_typer(topology.app, name="topology")
 app.add_typer(rules.app, name="rules")

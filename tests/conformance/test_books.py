@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, later
-from worker.journal.books import Books, Kept
+from worker.journal.books import Books, Dimension, Kept, Total
 from worker.journal.changes import Carried
+from worker.journal.entries import Happening
 from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
-from worker.journal.times import milliseconds
+from worker.journal.times import HOUR, milliseconds
 from worker.money import Carry
 
 
@@ -146,3 +147,47 @@ async def test_processors(rig: JournalRig) -> None:
     await journal.amend([Amendment(first.dispatch_id or "", "unroutable", second)], later(1))
     with opened(rig) as books:
         assert set(books.processors()) == {"alpha", "beta"}
+
+
+async def test_totals(rig: JournalRig) -> None:
+    """By any dimensions, in any order; sums are exact beyond 64 bits; strays have no amounts."""
+    journal = rig.worker("a")
+    large = 2**63 - 1
+    first = [
+        intent(f"pay-{number}", scale=12, gross=large, net=large - 1, fees=1, rule=f"rule-{number % 2}")
+        for number in range(3)
+    ]
+    dead = intent("dead", currency="USD")
+    await journal.claim([*first, dead], later(0))
+    await journal.record([dispatched(one) for one in first], later(0))
+    stray = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
+    await journal.record([ended(State.DEAD_LETTERED, dead, "no_route"), stray], later(3600))
+    hour = milliseconds(later(0)) // HOUR
+    by_processor = (Dimension.CURRENCY, Dimension.PROCESSOR)
+    sent, dead_lettered = Happening.DISPATCHED, Happening.DEAD_LETTERED
+    with opened(rig) as books:
+
+        def totals(*by: Dimension, since: int | None = None, until: int | None = None) -> set[Total]:
+            return set(books.totals(by, since, until))
+
+        both = Total(("EUR", "alpha"), sent, 12, 3, 3 * large, 3 * large - 3, 3)
+        lost = Total((None, None), dead_lettered, None, 1, 0, 0, 0)
+        assert totals(*by_processor) == {
+            both, Total(("USD", "alpha"), dead_lettered, 2, 1, 1234, 1200, 34), lost,
+        }  # fmt: skip
+        boundary = milliseconds(later(3600))
+        assert totals(*by_processor, until=boundary) == {both}
+        assert totals(Dimension.CODE, since=boundary) == {
+            Total(("no_route",), dead_lettered, 2, 1, 1234, 1200, 34),
+            Total(("malformed_message",), dead_lettered, None, 1, 0, 0, 0),
+        }
+        assert totals(Dimension.HOUR, Dimension.RULE, until=boundary) == {
+            Total((hour, "rule-0"), sent, 12, 2, 2 * large, 2 * large - 2, 2),
+            Total((hour, "rule-1"), sent, 12, 1, large, large - 1, 1),
+        }
+        assert totals() == {
+            both._replace(values=()),
+            Total((), dead_lettered, 2, 1, 1234, 1200, 34),
+            lost._replace(values=()),
+        }
+        assert totals(since=boundary + 1) == set()

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from fractions import Fraction
 from typing import Final, NamedTuple, Protocol
 
 from worker.journal.changes import Carried
-from worker.journal.entries import Entry
+from worker.journal.entries import Entry, Happening
 from worker.journal.protocol import Charged
 from worker.journal.states import State
 from worker.money import Carry
@@ -70,6 +71,31 @@ class Kept(NamedTuple):
     pruned: Fraction
 
 
+class Dimension(StrEnum):
+    """What the history can be counted by; an hour is counted since 1970."""
+
+    PROCESSOR = "processor"
+    RULE = "rule"
+    CURRENCY = "currency"
+    CODE = "code"
+    HOUR = "hour"
+
+
+class Total(NamedTuple):
+    """Entries that are alike: a value for each dimension, and their amounts together at ``scale``.
+
+    Without amounts, ``scale`` is None.
+    """
+
+    values: tuple[str | int | None, ...]
+    happening: Happening
+    scale: int | None
+    entries: int
+    gross: int
+    net: int
+    fees: int
+
+
 class Books(Protocol):
     """The read side. Every answer is of one moment; workers go on writing meanwhile.
 
@@ -117,6 +143,11 @@ class Books(Protocol):
 
     def last_number(self) -> int:
         """Return the number of the newest entry, 0 where there is none."""
+
+    def totals(
+        self, by: Sequence[Dimension], since: int | None = None, until: int | None = None
+    ) -> Iterator[Total]:
+        """Add up the entries that ended since and before these times; those of strays, too."""
 
     def remainders(self) -> Mapping[str, Kept]:
         """Return the remainder of every key."""

@@ -1,5 +1,6 @@
 """A journal in this process's memory: for tests, and for looking at what a journal does."""
 
+import operator
 import secrets
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,14 +10,14 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from worker.journal.books import Kept, Page, Standing
+from worker.journal.books import Dimension, Kept, Page, Standing, Total
 from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
 from worker.journal.outbox import PUBLISHED, Due, event_of
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
 from worker.journal.states import State
-from worker.journal.times import milliseconds
+from worker.journal.times import HOUR, milliseconds
 from worker.money import Carry
 
 
@@ -287,6 +288,22 @@ class MemoryBooks:
     def last_number(self) -> int:
         """See ``Books``."""
         return len(self.memory.entries)
+
+    def totals(
+        self, by: Sequence[Dimension], since: int | None = None, until: int | None = None
+    ) -> Iterator[Total]:
+        """See ``Books``."""
+        totals: dict[tuple[Any, ...], Total] = {}
+        for entry in self.memory.entries:
+            if (since is None or entry.ended >= since) and (until is None or entry.ended < until):
+                values = tuple(
+                    entry.ended // HOUR if one is Dimension.HOUR else getattr(entry, one) for one in by
+                )
+                key = (values, entry.happening, entry.scale)
+                _, _, _, *sums = totals.get(key, Total(*key, 0, 0, 0, 0))
+                found = (1, entry.gross or 0, entry.net or 0, entry.fees or 0)
+                totals[key] = Total(*key, *map(operator.add, sums, found))
+        yield from totals.values()
 
     def remainders(self) -> Mapping[str, Kept]:
         """See ``Books``."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR: Final = 3_600_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.journal.books import DISPATCH_ID, Kept, Page, Standing
+from worker.journal.books import DISPATCH_ID, Dimension, Kept, Page, Standing, Total
 from worker.journal.entries import Entry
 from worker.journal.postgresql.connection import check_version, connect_for_people, speaking_of
 from worker.journal.postgresql.pages import (
@@ -20,6 +20,7 @@ from worker.journal.postgresql.pages import (
     read_strays,
     standing_of,
 )
+from worker.journal.postgresql.totals import read_totals
 from worker.journal.states import State
 from worker.money import Carry
 
@@ -134,6 +135,12 @@ class PostgresqlBooks:
     def last_number(self) -> int:
         """See ``Books``."""
         return int(self._fetch("SELECT coalesce(max(id), 0) FROM history")[0][0])
+
+    def totals(
+        self, by: Sequence[Dimension], since: int | None = None, until: int | None = None
+    ) -> Iterator[Total]:
+        """See ``Books``."""
+        return read_totals(self.url, self.connection, by, since, until)
 
     def remainders(self) -> Mapping[str, Kept]:
         """See ``Books``."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from worker.journal.books import DISPATCH_ID, Kept, Page, Standing
+from worker.journal.books import DISPATCH_ID, Dimension, Kept, Page, Standing, Total
 from worker.journal.entries import Entry
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.index import Index
@@ -25,6 +25,7 @@ from worker.journal.sqlite.pages import (
 )
 from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs
 from worker.journal.sqlite.schema import STATES
+from worker.journal.sqlite.totals import read_totals
 from worker.journal.states import State
 from worker.money import Carry
 
@@ -140,6 +141,12 @@ class SqliteBooks:
         """See ``Books``."""
         with speaking_of(self.path):
             return int(self.connection.execute("SELECT ifnull(max(id), 0) FROM history").fetchone()[0])
+
+    def totals(
+        self, by: Sequence[Dimension], since: int | None = None, until: int | None = None
+    ) -> Iterator[Total]:
+        """See ``Books``."""
+        return read_totals(self.path, self.connection, by, since, until)
 
     def remainders(self) -> Mapping[str, Kept]:
         """See ``Books``."""
