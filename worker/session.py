@@ -10,8 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from yarl import URL
-
 from worker.amqp.connection import Broker, connected
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
 from worker.breaker import Breakers, State
@@ -33,7 +31,8 @@ RETURNED_PREFETCH: Final = 100
 
 def broker_of(settings: Settings) -> Broker:
     """Return where the broker is, from the settings."""
-    return Broker(URL(settings.amqp_url.get_secret_value()), settings.heartbeat, settings.connect_timeout)
+    first, *others = settings.amqp_urls
+    return Broker(first, settings.heartbeat, settings.connect_timeout, tuple(others))
 
 
 def topology_of(settings: Settings, table: RuleTable) -> Topology:

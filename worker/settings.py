@@ -42,6 +42,10 @@ def _split(value: object) -> object:
     return value
 
 
+def _urls(value: SecretStr) -> tuple[URL, ...]:
+    return tuple(URL(part.strip()) for part in value.get_secret_value().split(",") if part.strip())
+
+
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -53,7 +57,8 @@ class Settings(BaseSettings):
     )
 
     amqp_url: SecretStr = Field(
-        default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="the broker, amqp:// or amqps://"
+        default=SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
+        description="the broker, amqp:// or amqps://; several separated by commas are tried in turn",
     )
     rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(Path("routing_rules"),), description="rule files or folders of them"
@@ -129,11 +134,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_amqp_url(cls, value: SecretStr) -> SecretStr:
         try:
-            url = URL(value.get_secret_value())
+            urls = _urls(value)
         except ValueError as error:
             raise ValueError("not a URL") from error
-        if url.scheme not in ("amqp", "amqps") or not url.host:
-            raise ValueError("expected amqp://user:password@host:port/vhost or amqps://...")
+        if not urls or any(url.scheme not in ("amqp", "amqps") or not url.host for url in urls):
+            raise ValueError(
+                "expected amqp://user:password@host:port/vhost or amqps://..., or several separated by commas"
+            )
         return value
 
     @field_validator("journal")
@@ -180,10 +187,14 @@ class Settings(BaseSettings):
         return tuple(sorted({*self.delay_steps, *own}))
 
     @property
+    def amqp_urls(self) -> tuple[URL, ...]:
+        """The broker's addresses, one at least, in the order in which they are tried."""
+        return _urls(self.amqp_url)
+
+    @property
     def broker(self) -> str:
-        """The broker's address without the password, for logs and messages."""
-        url = URL(self.amqp_url.get_secret_value())
-        return str(url.with_user(url.user).with_password(None)) if url.user else str(url)
+        """The broker's addresses without the passwords, for logs and messages."""
+        return ", ".join(str(url.with_password(None)) if url.user else str(url) for url in self.amqp_urls)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -33,6 +33,8 @@ def test_variables_and_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DELAY_STEPS", "5s,1s", "delays rise"),
         ("DELAY_STEPS", "soon", "'soon' is not a duration"),
         ("AMQP_URL", "http://localhost", "expected amqp://"),
+        ("AMQP_URL", "amqp://one/, http://two/", "expected amqp://"),
+        ("AMQP_URL", " , ", "expected amqp://"),
         ("JOURNAL", "sqlight:///x", "does not begin with 'sqlight'; did you mean sqlite?"),
         ("JOURNAL", "sqlite://x", "sqlite:///payments.db"),
         ("TOPOLOGY", "guess", "'declare' or 'verify'"),
@@ -81,6 +83,8 @@ def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(amqp_url="amqp://user:hunter2@host/")
     assert "hunter2" not in repr(settings)
     assert settings.broker == "amqp://user@host/"
+    several = load_settings(amqp_url="amqp://user:hunter2@one/, amqps://two/")
+    assert several.broker == "amqp://user@one/, amqps://two/"
     with pytest.raises(InvalidSettings) as caught:
         load_settings(amqp_url="http://user:hunter2@host/")
     assert "hunter2" not in str(caught.value)

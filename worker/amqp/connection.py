@@ -4,9 +4,9 @@ import asyncio
 import errno
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import aio_pika
@@ -31,13 +31,25 @@ LIBRARY_LOGGERS: Final = ("aio_pika", "aiormq")
 ConnectionT = TypeVar("ConnectionT", bound=aio_pika.Connection)
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Which of a broker's addresses has answered last."""
+
+    place: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the broker is and how to talk to it. ``repr`` shows no password."""
+    """Where the broker is and how to talk to it. ``repr`` shows no password.
+
+    Where it has ``others`` too, the addresses are tried in turn, from the one on that has answered last.
+    """
 
     url: URL
     heartbeat_seconds: int
     connect_timeout_seconds: float
+    others: tuple[URL, ...] = ()
+    _turn: _Turn = field(default_factory=_Turn, compare=False)
 
     def __repr__(self) -> str:
         """Show the address alone."""
@@ -48,6 +60,14 @@ class Broker:
         """The URL without its password."""
         return str(self.url.with_password(None)) if self.url.user else str(self.url)
 
+    def in_turn(self) -> Iterator["Broker"]:
+        """Yield a broker for each address; to ask for the next one says that it has not answered."""
+        urls = (self.url, *self.others)
+        first = self._turn.place
+        for step in range(len(urls)):
+            self._turn.place = (first + step) % len(urls)
+            yield replace(self, url=urls[self._turn.place], others=())
+
 
 async def connect(broker: Broker, name: str, kind: type[ConnectionT]) -> ConnectionT:
     """Open a connection that shows up as ``name`` among the broker's connections.
@@ -56,8 +76,20 @@ async def connect(broker: Broker, name: str, kind: type[ConnectionT]) -> Connect
 
     Raises:
         AccessRefused: the user, the password or the virtual host is wrong.
-        BrokerUnavailable: anything else, such as nobody listening.
+        BrokerUnavailable: anything else at every address, such as nobody listening.
     """
+    failures = []
+    for one in broker.in_turn():
+        try:
+            return await _connect_to(one, name, kind)
+        except BrokerUnavailable as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    raise BrokerUnavailable("; ".join(map(str, failures))) from failures[-1]
+
+
+async def _connect_to(broker: Broker, name: str, kind: type[ConnectionT]) -> ConnectionT:
     url = broker.url.update_query(name=name)
     if "heartbeat" not in url.query:
         url = url.update_query(heartbeat=str(broker.heartbeat_seconds))

@@ -10,7 +10,7 @@ AmqpUrl = Annotated[
     typer.Option(
         "--amqp-url",
         metavar="URL",
-        help="The broker, amqp://user:password@host:port/vhost.",
+        help="The broker, amqp://user:password@host:port/vhost; several separated by commas.",
         show_default=False,
     ),
 ]

@@ -36,3 +36,16 @@ def test_a_tls_error_that_aiormq_has_wrapped_is_named() -> None:
     assert "no TLS connection to amqps://user@broker.example:5671/" in str(explained)
     assert "cafile=" in str(explained)
     assert "secret" not in str(explained)
+
+
+def test_addresses_are_tried_from_the_last_that_answered() -> None:
+    """One that does not answer is asked last the next time; whoever shares the broker learns of it."""
+    urls = [URL(f"amqp://host-{n}/") for n in range(3)]
+    broker = Broker(urls[0], 10, 5.0, tuple(urls[1:]))
+    tried = []
+    for one in broker.in_turn():
+        tried.append(str(one.url))
+        if one.url == urls[1]:
+            break
+    assert tried == ["amqp://host-0/", "amqp://host-1/"]
+    assert [one.url for one in broker.in_turn()] == [urls[1], urls[2], urls[0]]
