@@ -66,7 +66,9 @@ class FeeComponent(Strict):
 
 
 RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
-FeeRoundingName = RoundingName | Literal["carry"]
+FeeRoundingName = Literal[
+    "half_even", "half_up", "half_down", "up", "down", "ceiling", "floor", "carry"
+]
 
 
 PluginUse = Annotated[

@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from worker.commands.output import readable_errors
 from worker.commands.rules_options import Overlays, RuleFiles, check_writable, loaded, write_text
+
+_OTHER_IMAGES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf"})
 
 
 def graph(
@@ -25,9 +28,15 @@ def graph(
     ] = None,
 ) -> None:
     """Draw the rules: in order on the left, what they send to on the right."""
+    from worker.errors import InvalidSettings
     from worker.routing.graph import mermaid, svg
 
     if output is not None:
+        if form is None and output.suffix.lower() in _OTHER_IMAGES:
+            with readable_errors():
+                raise InvalidSettings(
+                    f"{output}: a graph is written as .svg, or as text for Mermaid (.md, .mmd)"
+                )
         check_writable(output)
     table = loaded(files, overlay).table
     if form is None:

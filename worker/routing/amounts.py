@@ -22,8 +22,8 @@ def read_amount(value: object, path: Path, names: Names) -> tuple[int, str | Non
         names.problems.add(path, f"{value!r} is not an amount such as '10' or '10.00 EUR'")
         return None
     number, currency = match.groups()
-    if currency is not None and currency not in names.currencies:
-        names.problems.add(path, f"unknown currency {currency!r}{names.currency_hint(currency)}")
+    if currency is not None and (problem := names.currency_problem(currency)) is not None:
+        names.problems.add(path, problem)
         return None
     return amount_units(number), currency
 

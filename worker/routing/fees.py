@@ -147,9 +147,8 @@ def _component(spec: ComponentSpec, path: Path, names: Names) -> FeeComponent | 
 
 def _check_codes(prices: Mapping[str, str] | None, path: Path, names: Names) -> None:
     for code in prices or ():
-        if code not in names.currencies:
-            hint = names.currency_hint(code)
-            names.problems.add_key((*path, code), f"unknown currency {code!r}{hint}")
+        if (problem := names.currency_problem(code)) is not None:
+            names.problems.add_key((*path, code), problem)
 
 
 def _prices(prices: Mapping[str, str] | None) -> Prices | None:

@@ -30,8 +30,21 @@ class Names:
         """Codes of ISO 4217 and of the document's own units."""
         return self.registry.currencies.keys()
 
-    def currency_hint(self, code: object) -> str:
-        """Return ``"; did you mean X?"`` for the currency most like ``code``, never for XXX and XTS."""
+    def currency_problem(self, code: object) -> str | None:
+        """Return why no payment can be in a currency: nobody knows it, or nothing settles in it."""
+        if code not in self.currencies:
+            return f"unknown currency {code!r}{self._currency_hint(code)}"
+        currency = self.registry.currencies[str(code)]
+        if currency.settleable:
+            return None
+        return f"nothing settles in {code} ({currency.name}), so no payment is in it"
+
+    def _currency_hint(self, code: object) -> str:
+        """Return what followed a withdrawn currency, or ``"; did you mean X?"``, never for XXX and XTS."""
+        old = self.registry.withdrawn.get(code) if isinstance(code, str) else None
+        if old is not None:
+            fate = f"use {old.successor}, converting the amount" if old.successor else "nothing succeeded it"
+            return f" ({old.name}): ISO 4217 withdrew it in {old.date}; {fate}"
         return nearest(code, [one.code for one in self.registry.currencies.values() if one.settleable])
 
     def codes(self, field_name: str, items: Sequence[str], path: Path) -> frozenset[str]:
@@ -110,8 +123,9 @@ class Names:
             self._sound.add((field_name, value))
 
     def _check_value(self, field_name: str, value: Value, path: Path) -> None:
-        if field_name == "currency" and value not in self.currencies:
-            self.problems.add(path, f"unknown currency {value!r}{self.currency_hint(value)}")
+        if field_name == "currency":
+            if (problem := self.currency_problem(value)) is not None:
+                self.problems.add(path, problem)
         elif field_name == "country" and value not in COUNTRY_CODES:
             hint = nearest(value, COUNTRY_CODES)
             self.problems.add(

@@ -462,3 +462,29 @@ def test_codes_for_testing_are_never_suggested(write, code):
     assert f"unknown currency '{code}'" in text
     assert "XXX" not in text
     assert "XTS" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("HRK", "unknown currency 'HRK' (Kuna): ISO 4217 withdrew it in 2023-01; use EUR"),
+        ("XXX", "nothing settles in XXX"),
+        ("XAU", "nothing settles in XAU"),
+    ],
+)
+@pytest.mark.parametrize("place", ["condition", "amount", "processor", "price", "settlement"])
+def test_a_currency_that_no_payment_is_in(place: str, code: str, said: str, tmp_path: Path) -> None:
+    """Wherever a rule file names a currency, a withdrawn one has its successor, and metals settle nothing."""
+    document = {
+        "condition": f"rules: [{{name: r, when: {{currency: {code}}}, route: {{to: p}}}}]",
+        "amount": f'rules: [{{name: r, when: {{amount: {{lt: "5 {code}"}}}}, route: {{to: p}}}}]',
+        "processor": f"processors: {{p: {{}}, q: {{currencies: [{code}]}}}}",
+        "price": f'fees: {{f: {{components: [{{name: x, fixed: {{{code}: "1"}}}}]}}}}',
+        "settlement": f"rules: [{{name: r, when: {{}}, route: {{to: p, settlement_currency: {code}}}}}]",
+    }[place]
+    rest = "version: 1\ndefault: {reject: {code: no, reason: no}}\n"
+    if place != "processor":
+        rest += "processors: {p: {}}\n"
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"{rest}{document}\n")
+    assert said in problems_of(path)
