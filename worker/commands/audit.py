@@ -10,9 +10,10 @@ from worker.commands.output import EXIT_DIFFERS, readable_errors
 
 
 def audit(
-    bodies: Annotated[
-        bool, typer.Option("--bodies/--no-bodies", help="Read every dispatch's bytes too, or not: faster.")
-    ] = True,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Leave out the dispatches' bytes and the index of ids: twice as fast."),
+    ] = False,
     as_json: AsJson = False,
     journal: Journal = None,
 ) -> None:
@@ -25,7 +26,7 @@ def audit(
         from worker.commands import audit_view as view
 
         with opened_books(journal) as books, counting("payments") as progress:
-            found = audit_books(books, bodies=bodies, progress=progress)
+            found = audit_books(books, quick=quick, progress=progress)
         (view.write_audit if as_json else view.show_audit)(found)
         if not found.fits:
             raise typer.Exit(EXIT_DIFFERS)

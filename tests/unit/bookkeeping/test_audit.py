@@ -1,6 +1,6 @@
 """The audit's sums, and each thing that it must notice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tests.support.journals import dispatch_body, dispatched, ended, intent, later
 from worker.bookkeeping.audit import Audit, Misfit, Place, Sum, audit
 from worker.bookkeeping.page_checks import worth
-from worker.journal.books import Page
+from worker.journal.books import Page, Standing
 from worker.journal.entries import Entry, Happening
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
 from worker.journal.protocol import Amendment, Ending
@@ -67,11 +67,17 @@ async def test_everything_received_is_somewhere(memory: Memory, journal: MemoryJ
 
 
 async def test_progress_is_told(journal: MemoryJournal, memory: Memory) -> None:
-    """Every thousand payments."""
+    """Every five hundred payments."""
     await journal.claim([intent(f"pay-{number}") for number in range(2500)], later(0))
     told: list[int] = []
     assert audit(MemoryBooks(memory), progress=told.append).fits
-    assert told == [1000, 2000]
+    assert told == [500, 1000, 1500, 2000, 2500]
+
+
+def entered(page: Page) -> Audit:
+    found = Audit()
+    found.enter(page)
+    return found
 
 
 def first_entry(page: Page, **changes: Any) -> Page:
@@ -125,25 +131,36 @@ async def test_what_does_not_fit_is_named(memory: Memory, journal: MemoryJournal
     """Each promise that a payment's page can break, with the payment's id."""
     await refused_then_dispatched(journal)
     page = next(MemoryBooks(memory).pages(bodies=True))
-    found = Audit()
-    found.enter(page)
-    assert found.fits
-    found = Audit()
-    found.enter(TAMPERING[problem](page))
+    assert entered(page).fits
+    found = entered(TAMPERING[problem](page))
     assert not found.fits
     assert any(problem in misfit.problem for misfit in found.misfits), found.misfits
     assert {misfit.name for misfit in found.misfits} == {"pay-1"}
+
+
+class Blind(MemoryBooks):
+    """Finds another row than the one that is there, as it would if a payment had two."""
+
+    def standings(self, payment_ids: Collection[str]) -> Mapping[str, Standing]:
+        found = super().standings(payment_ids)
+        return {one: standing._replace(created=5) for one, standing in found.items()}
+
+
+async def test_a_second_row_of_a_payment_is_named(memory: Memory, journal: MemoryJournal) -> None:
+    """The journal tells repeats by what it finds under an id; a quick audit does not look."""
+    await refused_then_dispatched(journal)
+    found = audit(Blind(memory))
+    assert found.misfits == [Misfit("pay-1", "is not what the journal finds under its id")]
+    assert audit(Blind(memory), quick=True).fits
 
 
 async def test_sums_that_are_off(memory: Memory, journal: MemoryJournal) -> None:
     """A payment that is nowhere is off by one and by its amount; one that was paid otherwise, by that."""
     await refused_then_dispatched(journal)
     page = next(MemoryBooks(memory).pages())
-    found = Audit()
-    found.enter(without(page, Happening.DISPATCHED)._replace(standing=page.standing))
+    found = entered(without(page, Happening.DISPATCHED))
     assert found.currencies["EUR"].off_by == Sum(1, 1234 * E)
-    found = Audit()
-    found.enter(page._replace(entries=[page.entries[1]._replace(net=1100), page.entries[2]]))
+    found = entered(page._replace(entries=[page.entries[1]._replace(net=1100), page.entries[2]]))
     assert (found.currencies["EUR"].unpaid, found.currencies["EUR"].fits) == (100 * E, False)
 
 
