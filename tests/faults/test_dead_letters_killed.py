@@ -103,7 +103,7 @@ def kill_at_random(process: "subprocess.Popen[bytes]", yard: Yard, chance: rando
 def test_killed_redrive_loses_no_letter(yard: Yard, chance: random.Random, scale: Scale) -> None:
     """However often it dies, each letter is dead or incoming, departures are audited, few come twice."""
     kills = 0
-    for _ in range(scale(4, 60)):
+    for _ in range(scale(4, 30)):
         kills += kill_at_random(yard.start("redrive", "--yes", "--rate", "80"), yard, chance)
     while yard.depth("dead"):
         process = yard.start("redrive", "--yes", "--rate", "0")
@@ -119,7 +119,7 @@ def test_killed_redrive_loses_no_letter(yard: Yard, chance: random.Random, scale
 def test_killed_drop_loses_no_letter(yard: Yard, chance: random.Random, scale: Scale) -> None:
     """However often it dies, each letter is in the queue or in a file, and what left is audited."""
     files = []
-    for number in range(scale(4, 60)):
+    for number in range(scale(4, 30)):
         files.append(yard.folder / f"export-{number}")
         arguments = ("--all", "--yes", "--reason", "a test", "--export", str(files[-1]))
         kill_at_random(yard.start("drop", *arguments), yard, chance)
@@ -138,7 +138,7 @@ def test_killed_drop_loses_no_letter(yard: Yard, chance: random.Random, scale: S
 @pytest.mark.parametrize("early", [True, False])
 def test_interrupted_redrive_is_clean(yard: Yard, chance: random.Random, scale: Scale, early: bool) -> None:
     """Ctrl-C at any time: what is in flight is finished, the rest goes back, and no letter is there twice."""
-    for _ in range(scale(3, 30)):
+    for _ in range(scale(3, 20)):
         process = yard.start("redrive", "--yes", "--rate", "40")
         if early:
             time.sleep(chance.uniform(0.3, 1.5))
@@ -147,6 +147,8 @@ def test_interrupted_redrive_is_clean(yard: Yard, chance: random.Random, scale: 
             time.sleep(chance.uniform(0, 0.5))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
+        if process.returncode == 0 and not yard.depth("dead"):
+            break  # none is left to be interrupted at
         assert process.returncode in INTERRUPTED, err
         assert b"Traceback" not in err
         assert early or b"dead letters redriven" in out
