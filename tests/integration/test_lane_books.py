@@ -1,6 +1,7 @@
 """The lane when the books do not agree, when the stream is broken, and when it only half opens."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,8 +9,9 @@ import aio_pika
 import pytest
 
 from tests.support.lane_rig import LANES, SOON, LaneRig, lane_rig
+from tests.support.stage import eventually
 from worker.amqp import paired, tapped
-from worker.amqp.lane import CONFIRMED, Outgoing, Properties, Refused, Unknown
+from worker.amqp.lane import CONFIRMED, Confirmation, Outgoing, Properties, Refused, Unknown
 from worker.amqp.tapped import TapLane
 from worker.amqp.wire import Confirm
 from worker.errors import BrokerUnavailable
@@ -110,3 +112,32 @@ async def test_odd_publishes_do_not_hold_their_batch_up(
     assert isinstance(outcomes[9], Refused)
     assert written == [48, 1]
     assert sorted(await rig.arrived()) == sorted(b"body-%d" % number for number in range(50) if number != 9)
+
+
+@pytest.mark.parametrize("name", LANES)
+async def test_a_channel_that_goes_on_refusing_is_replaced(
+    rig: LaneRig, broker: LocalBroker, name: str
+) -> None:
+    """RabbitMQ 3.10 never tells a channel that a queue without a limit takes again; a new one finds out."""
+    full = '{"max-length": 1, "overflow": "reject-publish"}'
+    await asyncio.to_thread(broker.rabbitmqctl, "set_policy", rig.target, f"^{rig.target}$", full)
+    opened = await rig.open(name)
+    numbers = itertools.count()
+
+    async def send() -> Confirmation:
+        (outgoing,) = rig.outgoing([b"x"])
+        outgoing.properties.message_id = f"m{next(numbers)}"
+        (outcome,) = await asyncio.wait_for(opened.send([outgoing]), SOON)
+        return outcome
+
+    async def refused() -> bool:
+        return isinstance(await send(), Refused)
+
+    async def taken() -> bool:
+        return await send() == CONFIRMED
+
+    await eventually(refused, "a refusal")
+    await asyncio.to_thread(broker.rabbitmqctl, "clear_policy", rig.target)
+    await eventually(taken, "a publish that is taken")
+    assert await opened.send(rig.outgoing(b"%d" % number for number in range(50))) == [CONFIRMED] * 50
+    await opened.close()

@@ -49,6 +49,7 @@ BROKEN: Final = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError, asy
 """What aiormq raises when a connection ends under it; it cancels what waits on a silent one."""
 _WINDOW: Final = 100
 _AGAIN_SECONDS: Final = 0.05
+_ANSWER_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -75,20 +76,24 @@ def write_fault_rules(path: Path, prefix: str, rules: str = RULES) -> Path:
 
 @asynccontextmanager
 async def connected_to(url: str) -> AsyncIterator[AbstractConnection]:
-    """Open a connection for the block; one that breaks is closed without a word."""
-    connection = await aiormq.connect(URL(url).update_query(heartbeat="5"))
+    """Open a connection for the block; one that breaks is closed without a word, within seconds."""
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        connection = await aiormq.connect(URL(url).update_query(heartbeat="5"))
     try:
         yield connection
     finally:
         with contextlib.suppress(*BROKEN):
-            await connection.close()
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await connection.close()
 
 
 @asynccontextmanager
 async def channel_to(url: str) -> AsyncIterator[AbstractChannel]:
     """Open a channel with confirms, on a connection of its own."""
     async with connected_to(url) as connection:
-        yield await connection.channel(publisher_confirms=True)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            channel = await connection.channel(publisher_confirms=True)
+        yield channel
 
 
 @dataclass(slots=True)
@@ -141,14 +146,13 @@ class Load:
             with contextlib.suppress(*BROKEN):
                 async with channel_to(self.url) as channel:
                     while left:
-                        window = left[:_WINDOW]
-                        await asyncio.gather(*(self._publish(channel, one) for one in window))
-                        taken = sum(one.confirmed for one in window)
-                        left = [one for one in left if not one.confirmed]
-                        if taken < len(window):
-                            await asyncio.sleep(_AGAIN_SECONDS)
+                        window, left = left[:_WINDOW], left[_WINDOW:]
+                        async with asyncio.timeout(_ANSWER_SECONDS):
+                            await asyncio.gather(*(self._publish(channel, one) for one in window))
+                        if not all(one.confirmed for one in window):
+                            break  # RabbitMQ 3.10 may refuse for ever on a channel that it has refused once
             _raise_if_cancelled()
-            left = [one for one in left if not one.confirmed]
+            left = [one for one in payments if not one.confirmed]
             if left:
                 await asyncio.sleep(_AGAIN_SECONDS)
 

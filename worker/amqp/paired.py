@@ -44,7 +44,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         self._stopped = False
         self._ended: str | None = None
         self._access_refused: AccessRefused | None = None
-        self._outlets = Outlets(lambda: underlay(self._publishing), self._attach)
+        self._outlets = Outlets(lambda: underlay(self._publishing), self._attach, self._is_idle)
         self._closings: set[asyncio.Future[None]] = set()  # asyncio itself keeps no task alive
         self._flushing: asyncio.Task[None] | None = None
         self._clock = ConfirmClock(
@@ -113,6 +113,10 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
     @abstractmethod
     def _attach(self, exchange: str, channel: Channel) -> OutletT:
         """Make an outlet for the publishes to one exchange of a channel that is open."""
+
+    @abstractmethod
+    def _is_idle(self, outlet: OutletT) -> bool:
+        """Whether every publish through the outlet has its answer."""
 
     @abstractmethod
     async def _consume(self, channel: Channel, queue: str) -> str:

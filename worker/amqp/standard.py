@@ -89,6 +89,9 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection, Channel]):
         channel.closing.add_done_callback(closed)
         return channel
 
+    def _is_idle(self, outlet: Channel) -> bool:
+        return not outlet.confirmations
+
     async def _begin(self, queue: str, prefetch: int) -> None:
         if prefetch > 1:
             self._full_intake = (queue, prefetch - 1)  # the first delivery may still be in flight
@@ -209,6 +212,7 @@ class StandardLane(PairedLane[StandardDelivery, aio_pika.Connection, Channel]):
         except PublishError as error:
             return Refused(Unroutable.code, f"returned by the broker: {return_reason(error)}")
         except DeliveryError:
+            self._outlets.note_refusal(outgoing.exchange)
             return Refused(PublishRefused.code, "the broker answered with a nack")
         except ChannelAccessRefused as error:
             self._refuse_access(ACCESS_REFUSED, str(error))

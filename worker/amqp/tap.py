@@ -29,6 +29,7 @@ _ALIVE_SECONDS: Final = 1.0
 _BLOCKED: Final = b"\x00\x0a\x00\x3c"  # Connection.Blocked: class 10, method 60
 _UNBLOCKED: Final = b"\x00\x0a\x00\x3d"
 _CHANNEL_CLOSE: Final = b"\x00\x14\x00\x28"  # class 20, method 40; then the code and the reason
+_CHANNEL_CLOSE_OK: Final = b"\x00\x14\x00\x29"
 
 Receiver: TypeAlias = Callable[[list[Event]], None]
 OnClosed: TypeAlias = Callable[[int, str], None]
@@ -122,6 +123,9 @@ class Tap(asyncio.Protocol):
                     self._on_flow()
                 elif method == _CHANNEL_CLOSE and channel in self._receivers:
                     self._note_closed(channel, passed[at + 11 : at + 7 + size])
+                elif method == _CHANNEL_CLOSE_OK and channel in self._receivers:
+                    self._assembler.restore(channel)
+                    del self._receivers[channel]
             at += size + 8
 
     def _note_closed(self, channel: int, arguments: bytes) -> None:

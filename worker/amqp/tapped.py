@@ -33,11 +33,12 @@ class _SameId(Exception):
 class Outlet:
     """The channel for the publishes to one exchange, and which of them the broker has answered."""
 
-    __slots__ = ("confirms", "number")
+    __slots__ = ("confirms", "number", "refuses")
 
     def __init__(self, number: int) -> None:
         self.number: Final = number
         self.confirms: Final = Confirms()
+        self.refuses = False
 
     def take(self, events: list[Event]) -> None:
         """Take confirms and returns.
@@ -50,6 +51,8 @@ class Outlet:
         for event in events:
             if type(event) is Confirm:
                 confirm(event.tag, event.multiple, event.stored)
+                if not event.stored:
+                    self.refuses = True
             elif type(event) is Return:
                 self.confirms.returned(event.properties.message_id, event.reply_text)
 
@@ -103,21 +106,26 @@ class TapLane(PairedLane[Delivery, TappedConnection, Outlet]):
 
     def _attach(self, exchange: str, channel: Channel) -> Outlet:
         outlet = Outlet(channel.number)
+        self._routes.clear()  # they have the number of the channel before
 
         def take(events: list[Event]) -> None:
             try:
                 outlet.take(events)
             except (WireError, MalformedProperties) as error:
                 self._end(str(error))
+            if outlet.refuses:
+                self._outlets.note_refusal(exchange)
 
         def closed(code: int, reason: str) -> None:
             self._outlets.forget(exchange, outlet)
-            self._routes.clear()
             self._refuse_access(code, reason)
             outlet.confirms.fail(reason, again=True)
 
         self._publishing_tap.divert(channel.number, self._negotiated, take, closed)
         return outlet
+
+    def _is_idle(self, outlet: Outlet) -> bool:
+        return not outlet.confirms.outstanding
 
     async def send(self, batch: Sequence[Outgoing]) -> Sequence[Confirmation]:
         """See ``Lane.send``. Two publishes with one message id are never in flight together."""
