@@ -19,6 +19,7 @@ from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
 from worker.amqp.topology import Names
+from worker.amqp.watchdog import WATCH_SECONDS, Watchdog
 from worker.announcing import Announcer
 from worker.breaker import Breakers
 from worker.claiming import Claims, JournalClaims, NoClaims
@@ -33,7 +34,7 @@ from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
-from worker.retry import RetryPolicies, retry_connecting
+from worker.retry import RetryPolicies, retry_connecting, wait_between_sessions
 from worker.settings import Settings
 from worker.source import Source, Survivals
 from worker.telemetry.logs import Log
@@ -41,6 +42,9 @@ from worker.telemetry.tracing import Tracer
 
 MEND_SECONDS: Final = 1.0
 """Shortest time between two declarations of what was found missing."""
+
+SHORT_SESSION_SECONDS: Final = 5.0
+"""Sessions that end within this time are followed by others more slowly."""
 
 AnyLane: TypeAlias = TapLane | StandardLane
 T = TypeVar("T")
@@ -92,11 +96,14 @@ class Consumer:
         """
         shared, queue = self.shared, self.source.queue
         say = shared.log.info if self.main else shared.log.debug
+        short = 0
         while not shared.stop.is_set():
+            await until_stopped(asyncio.sleep(wait_between_sessions(short)), shared.stop)
             opening = retry_connecting(self._open, self._report_connect_failure)
             lane = await until_stopped(opening, shared.stop)
             if lane is None:
                 break
+            started = time.monotonic()
             say("session started", broker=shared.settings.broker, queue=queue)
             try:
                 await self._run_session(lane)
@@ -105,6 +112,7 @@ class Consumer:
                 shared.log.warning("session ended", queue=queue, reason=str(error), counts=counts)
             finally:
                 self._since = time.monotonic()
+                short = short + 1 if self._since - started < SHORT_SESSION_SECONDS else 0
                 await lane.close()
 
     def use(self, planner: Planner) -> None:
@@ -137,26 +145,40 @@ class Consumer:
                     shared.log.error("topology not mended", code=error.code, reason=str(error))  # noqa: TRY400
             await asyncio.sleep(MEND_SECONDS)
 
+    async def _watch(self, lane: AnyLane) -> None:
+        """End the session when the queue does not deliver what waits in it."""
+        watchdog = Watchdog(standby=self.source.aside is None)
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                sight = await lane.look(self.source.queue)
+            except WorkerError as error:
+                lane.give_up(str(error))
+                return
+            if sight is not None and (reason := watchdog.look(sight)) is not None:
+                lane.give_up(reason)
+
     async def _run_session(self, lane: AnyLane) -> None:
         self._pipeline = self._make_pipeline(lane)
-        pipeline = asyncio.create_task(self._pipeline.run())
+        running = asyncio.create_task(self._pipeline.run())
         stopping = asyncio.create_task(self.shared.stop.wait())
         mending = asyncio.create_task(self._mend(lane))
+        watching = asyncio.create_task(self._watch(lane))
         announcer = self._make_announcer(lane) if self.main else None
         announcing = None if announcer is None else asyncio.create_task(announcer.run())
         try:
-            await asyncio.wait({pipeline, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not pipeline.done():
-                await self._drain(pipeline, lane)
-            await pipeline
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await self._drain(running, lane)
+            await running
         finally:
-            for task in (stopping, pipeline, mending):
+            for task in (stopping, running, mending, watching):
                 task.cancel()
             if announcer is not None and announcing is not None:
                 announcer.stop.set()  # cancelled while it sends, it would end the lane before its last acks
                 await asyncio.wait({announcing}, timeout=self.shared.settings.drain_timeout)
 
-    async def _drain(self, pipeline: "asyncio.Task[None]", lane: Lane) -> None:
+    async def _drain(self, running: "asyncio.Task[None]", lane: Lane) -> None:
         """Stop the intake and wait for what is in flight, for at most the drain timeout."""
         seconds = self.shared.settings.drain_timeout
         if self.main:
@@ -164,10 +186,10 @@ class Consumer:
         try:
             async with asyncio.timeout(seconds):
                 await lane.stop_intake()
-                await asyncio.wait({pipeline})
+                await asyncio.wait({running})
         except TimeoutError:
-            pipeline.cancel()
-            await asyncio.wait({pipeline})
+            running.cancel()
+            await asyncio.wait({running})
             raise BrokerUnavailable(
                 f"not everything in flight was finished within {seconds:g} s;"
                 " the broker delivers the rest again"

@@ -82,6 +82,15 @@ class RetryPolicies:
         return self.by_code.get(code, self.default)
 
 
+def wait_between_sessions(short: int) -> float:
+    """Return the seconds to wait after ``short`` (1-based) sessions in a row that ended soon, at most one.
+
+    One that ends soon may be any restart and is followed at once.
+    """
+    wait = wait_random_exponential(multiplier=0.05, max=1.0)
+    return 0.0 if short < 2 else _wait_after(short, 0.0, wait, stop_never) or 0.0
+
+
 async def retry_connecting(
     connect: Callable[[], Awaitable[T]], on_failure: Callable[[BaseException, float], None]
 ) -> T:

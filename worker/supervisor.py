@@ -36,7 +36,8 @@ EXIT_NO_RULES: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_INVARIANT: Final = 3
 EXIT_CRASH_LOOP: Final = 4
-CRASHES_PER_MINUTE: Final = 5
+CRASHES_PER_MINUTE: Final = 10
+"""One payment that kills its workers is dead after three or four."""
 FLUSH_SECONDS: Final = 5.0
 HURRY_SECONDS: Final = 1.0
 """How long a process that drains may still take once it is told to hurry."""

@@ -6,12 +6,14 @@ The standard lane cannot get past them alone, but it lets nobody else pay.
 import asyncio
 import struct
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.support.bodies import payment
 from tests.support.producer import TIMESTAMP_FLAG, RawProperties, publish_raw, raw_headers
-from tests.support.stage import Stage, eventually
+from tests.support.stage import Stage, eventually, open_stage
+from worker.local_broker import LocalBroker
 
 MESSAGE_ID_FLAG = 1 << 7
 
@@ -49,27 +51,30 @@ async def test_a_time_beyond_every_calendar_harms_nothing(stage: Stage, name: st
     assert await stage.leftovers() == {}
 
 
-async def test_poison_on_the_standard_lane_costs_its_neighbours_nothing(stage: Stage) -> None:
+async def test_poison_on_the_standard_lane_costs_its_neighbours_nothing(
+    broker: LocalBroker, prefix: str, tmp_path: Path
+) -> None:
     """Sessions end until the broker gives the poison up, to the queue of crashes and from there to the dead.
 
     Good payments beside it are dispatched, none more than a few times: twice may the full prefetch go back to
     the broker, and then each is taken alone.
     """
-    good = [f"before-{number}" for number in range(3)] + [f"behind-{number}" for number in range(3)]
-    for name in good[:3]:
-        await stage.publish(payment(name))
-    await asyncio.to_thread(publish_raw, stage.url, stage.prefix, payment("poison"), NO_TEXT)
-    for name in good[3:]:
-        await stage.publish(payment(name))
-    async with stage.working(lane="standard"):
-        await eventually(lambda: is_dead(stage), "the poison among the dead letters")
-        await stage.publish(payment("last"))
-        times: Counter[str] = Counter()
-        while times.keys() != {*good, "last"}:
-            [one] = await stage.dispatched()
-            times[one.json["payment_id"]] += 1
-    assert max(times.values()) <= 3
-    assert await stage.leftovers() == {stage.names.dead: 1}
+    async with open_stage(broker.url, prefix, tmp_path, delivery_limit=5) as stage:
+        good = [f"before-{number}" for number in range(3)] + [f"behind-{number}" for number in range(3)]
+        for name in good[:3]:
+            await stage.publish(payment(name))
+        await asyncio.to_thread(publish_raw, stage.url, stage.prefix, payment("poison"), NO_TEXT)
+        for name in good[3:]:
+            await stage.publish(payment(name))
+        async with stage.working(lane="standard"):
+            await eventually(lambda: is_dead(stage), "the poison among the dead letters")
+            await stage.publish(payment("last"))
+            times: Counter[str] = Counter()
+            while times.keys() != {*good, "last"}:
+                [one] = await stage.dispatched()
+                times[one.json["payment_id"]] += 1
+        assert max(times.values()) <= 3
+        assert await stage.leftovers() == {stage.names.dead: 1}
 
 
 async def is_dead(stage: Stage) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import AccessRefused, BrokerUnavailable
-from worker.retry import RetryPolicies, RetryPolicy, retry_connecting
+from worker.retry import RetryPolicies, RetryPolicy, retry_connecting, wait_between_sessions
 from worker.session import policies_of
 from worker.settings import Settings
 
@@ -55,6 +55,14 @@ def test_a_code_without_a_policy_has_the_common_one() -> None:
         {"unroutable": RetryPolicy(3, (1, 5), 2), "publish_refused": RetryPolicy(1, (7,))},
     )
     assert policies.of("stale_rate") is policies.default
+
+
+@given(st.integers(0, 1000))
+def test_sessions_that_end_soon_follow_one_another_slowly(short: int) -> None:
+    """The first may be any restart; then the waits grow, up to a second."""
+    wait = wait_between_sessions(short)
+    assert 0 <= wait <= min(1.0, 0.05 * 2.0 ** min(short, 20))
+    assert wait == 0 or short > 1
 
 
 async def test_connecting_is_retried_until_it_works() -> None:

@@ -20,6 +20,8 @@ from worker.amqp.confirm_clock import ConfirmClock
 from worker.amqp.connection import Broker, connect, explain_closing, open_channel, underlay
 from worker.amqp.lane import Outgoing, Refused, Unknown
 from worker.amqp.outlets import Outlets
+from worker.amqp.topology import look_at
+from worker.amqp.watchdog import Sight
 from worker.amqp.watermark import Watermark
 from worker.errors import AccessRefused, BrokerUnavailable
 
@@ -104,6 +106,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
 
     async def _begin(self, queue: str, prefetch: int) -> None:
         """Start to consume, at most ``prefetch`` deliveries in flight."""
+        self._prefetch = prefetch
         await self._consumer.basic_qos(prefetch_count=prefetch)
         self._consumer_tag = await self._consume(self._consumer, queue)
 
@@ -186,6 +189,25 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
     async def missing_exchanges(self) -> set[str]:
         """Wait for exchanges that publishes were refused for, because they were not there."""
         return await self._outlets.missing()
+
+    async def look(self, queue: str) -> Sight | None:
+        """Look at the queue that is consumed; None where nothing can be seen, or nothing is to be expected.
+
+        Raises:
+            TopologyMismatch: there is no such queue.
+        """
+        if self._ended is not None or self._stopped or self._holds_back():
+            return None
+        try:
+            ready, consumers = await look_at(underlay(self._consuming), queue)
+        except (*CHANNEL_ERRORS, RuntimeError, BrokerUnavailable):
+            return None
+        room = self._watermark.unacknowledged < self._prefetch
+        return Sight(ready, consumers, self._watermark.delivered, room)
+
+    def give_up(self, reason: str) -> None:
+        """End the lane for good."""
+        self._end(reason)
 
     async def settle(self, tags: Iterable[int], *, at_once: bool = False) -> None:
         """See ``Lane.settle``. On an ended lane it does nothing: the broker will deliver again."""

@@ -21,6 +21,11 @@ class _Runs:
     def __len__(self) -> int:
         return len(self._firsts)
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers the runs have together."""
+        return sum(self._lasts) - sum(self._firsts) + len(self)
+
     def add(self, number: int) -> None:
         """Add a number that is not in yet; runs that it joins become one."""
         place = bisect_right(self._firsts, number)  # of the run behind it
@@ -70,6 +75,11 @@ class Watermark:
     def waits(self) -> bool:
         """Whether something settled is not acknowledged yet."""
         return bool(self._above)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many deliveries the broker waits to hear of."""
+        return self.delivered - self.low - self._acked_above.numbers
 
     def deliver(self, tag: int) -> None:
         """Note that the broker has delivered everything up to ``tag``."""

@@ -34,6 +34,7 @@ def test_acks_cover_exactly_what_is_settled(
         acknowledge(watermark.settle(batch), unacked)
         acked = set(order) - unacked
         assert acked <= settled
+        assert watermark.unacknowledged == len(unacked)
         assert len(settled - acked) <= patience
     assert not unacked
     assert watermark.low == len(order)
