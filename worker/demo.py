@@ -265,7 +265,7 @@ class Demo:
             self.console.print(Text(f"no audit: {error}", style="red"))
             return False
         self.console.print(Text("\nThe workers' own journal says (payment-worker audit):\n"))
-        show_audit(found, self.console, amounts=False)
+        show_audit(found, console=self.console, amounts=False)
         return found.fits
 
 

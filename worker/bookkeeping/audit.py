@@ -4,7 +4,7 @@ The payments' rows say what was received and where it stands; the history says, 
 came there. Both are added up apart and held against each other, per currency, in count and in money.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -95,14 +95,14 @@ class Audit:
 
     ``unread`` counts messages that never became a payment: dead letters that were unreadable, could not be
     charged or had another payment's id. ``late`` counts endings that came after another worker had taken the
-    payment over.
+    payment over, and delays of payments that another one had.
     """
 
     currencies: dict[str, CurrencyBooks] = field(default_factory=lambda: defaultdict(CurrencyBooks))
     carries: dict[str, CarryBooks] = field(default_factory=lambda: defaultdict(CarryBooks))
     payments: int = 0
     unread: int = 0
-    late: int = 0
+    late: Counter[Happening] = field(default_factory=Counter)
     misfits: list[Misfit] = field(default_factory=list)
     problems: int = 0
 
@@ -159,8 +159,8 @@ _PLACES: Final = {
 def audit(books: Books, *, quick: bool = False, progress: Callable[[int], None] = lambda _: None) -> Audit:
     """Go through a journal's books as of one moment, while workers go on.
 
-    ``quick`` leaves out the dispatches' bytes, and whether payments are found by their ids. ``progress`` learns
-    now and then how many payments were read.
+    ``quick`` leaves out the dispatches' bytes, and whether payments are found by their ids. ``progress``
+    learns now and then how many payments were read.
 
     Raises:
         JournalUnavailable, JournalCorrupt: it cannot be read.
@@ -178,7 +178,7 @@ def audit(books: Books, *, quick: bool = False, progress: Callable[[int], None] 
             if not is_known or stray.code == IdempotencyConflict.code:
                 found.unread += stray.happening in (Happening.DEAD_LETTERED, Happening.HELD)
             else:
-                found.late += 1
+                found.late[stray.happening] += 1
         for key, problem in CarryBooks.wrong_remainders(found.carries.values(), books.remainders()):
             found.misfit(key, problem)
     return found

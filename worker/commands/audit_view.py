@@ -11,6 +11,7 @@ from rich.text import Text
 
 from worker.bookkeeping.audit import Audit, CurrencyBooks, Place, Sum
 from worker.bookkeeping.carried import CarryBooks
+from worker.bookkeeping.depths import Comparison
 from worker.commands.plain import grouped, result_console, safe, write_json
 from worker.dead_letters import plain_amount
 from worker.money.trail import exact_text
@@ -26,7 +27,13 @@ _HEADINGS: Final = {
 }
 
 
-def show_audit(audit: Audit, console: Console | None = None, *, amounts: bool = True) -> None:
+def show_audit(
+    audit: Audit,
+    comparisons: Sequence[Comparison] = (),
+    console: Console | None = None,
+    *,
+    amounts: bool = True,
+) -> None:
     """Show sums by currency, in count and with ``amounts`` in money, what does not fit, and the verdict."""
     console = console or result_console()
     if audit.currencies:
@@ -37,6 +44,8 @@ def show_audit(audit: Audit, console: Console | None = None, *, amounts: bool = 
             console.print(_amounts(audit, places))
     if amounts and audit.carries:
         console.print(_remainders(audit.carries))
+    if comparisons:
+        console.print(_comparisons(comparisons))
     if audit.misfits:
         table = Table("payment", "what does not fit", box=SIMPLE_HEAD)
         for misfit in audit.misfits[:SHOWN]:
@@ -81,6 +90,16 @@ def _remainders(carries: dict[str, CarryBooks]) -> Table:
     return table
 
 
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+    table = Table("", "journal", "broker", box=SIMPLE_HEAD, title="In the broker", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in comparisons:
+        cells = (_HEADINGS[one.place], f"{one.journal:,}", f"{one.broker:,}")
+        table.add_row(*cells, style="red" if one.problem else "")
+    return table
+
+
 def _sums(title: str, total: str, parts: Sequence[str]) -> Table:
     headings = [f"{'+' if place else '='} {part}" for place, part in enumerate(parts)]
     table = Table("", total, *headings, "off by", box=SIMPLE_HEAD, title=title, title_justify="left")
@@ -104,8 +123,8 @@ def _verdict(audit: Audit) -> Iterator[str]:
         f"{audit.payments:,} payments, {repeats:,} repeats of them, and {audit.unread:,} messages that are no"
         " payment"
     )
-    if audit.late:
-        yield f"{audit.late:,} deliveries ended when another worker had taken the payment over"
+    if late := audit.late.total():
+        yield f"{late:,} deliveries ended while the payment was in another worker's hands"
     for currency, books in sorted(audit.carries.items()):
         if books.anew:
             yield (
@@ -118,14 +137,14 @@ def _verdict(audit: Audit) -> Iterator[str]:
         yield f"The books do NOT balance: {audit.problems:,} problems."
 
 
-def write_audit(audit: Audit) -> None:
+def write_audit(audit: Audit, comparisons: Sequence[Comparison] = ()) -> None:
     """Write an audit as JSON; amounts as plain decimals, remainders as exact decimals or fractions."""
     write_json(
         {
             "fits": audit.fits,
             "payments": audit.payments,
             "no_payment": audit.unread,
-            "late": audit.late,
+            "late": {happening.value: count for happening, count in audit.late.items()},
             "currencies": {
                 currency: _currency_json(currency, books)
                 for currency, books in sorted(audit.currencies.items())
@@ -140,6 +159,7 @@ def write_audit(audit: Audit) -> None:
                 }
                 for currency, books in sorted(audit.carries.items())
             },
+            "broker": [one._asdict() for one in comparisons],
             "problems": audit.problems,
             "misfits": [{"name": misfit.name, "problem": misfit.problem} for misfit in audit.misfits],
         }

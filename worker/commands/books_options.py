@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from worker.journal.books import Books
+    from worker.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Everything as JSON.")]
 Since = Annotated[
@@ -17,16 +18,14 @@ Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then; as
 
 
 @contextmanager
-def opened_books(journal: str | None) -> "Iterator[Books]":
+def opened_books(settings: "Settings") -> "Iterator[Books]":
     """Open the journal of the settings for reading.
 
     Raises:
-        InvalidSettings, JournalMissing, JournalUnavailable, JournalMismatch, JournalCorrupt: with what to do.
+        JournalMissing, JournalUnavailable, JournalMismatch, JournalCorrupt: with what to do.
     """
     from worker.journal.opening import open_books
-    from worker.settings import load_settings
 
-    settings = load_settings(journal=journal)
     with closing(open_books(settings.journal_address, settings.shown_journal)) as books:
         yield books
 

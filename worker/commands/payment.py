@@ -1,12 +1,11 @@
 """``payment-worker payment``: what happened to one payment, and where it is now."""
 
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.books_options import AsJson
+from worker.commands.books_options import AsJson, opened_books
 from worker.commands.options import Journal, Overlays, Rules
 from worker.commands.output import EXIT_FAILURE, readable_errors
 
@@ -31,11 +30,10 @@ def payment(
     with readable_errors():
         from worker.bookkeeping.story import nearest, read_story
         from worker.commands import payment_view as view
-        from worker.journal.opening import open_books
         from worker.settings import load_settings
 
         settings = load_settings(journal=journal, rules=rules or None, overlays=overlay or None)
-        with closing(open_books(settings.journal_address, settings.shown_journal)) as books:
+        with opened_books(settings) as books:
             story = read_story(books, name)
             near = nearest(books, name) if story is None else None
         if story is None:

@@ -51,11 +51,13 @@ def reconcile(
         from worker.bookkeeping.reconcile import reconcile as hold
         from worker.bookkeeping.settlement import SettlementFile
         from worker.commands.reconcile_view import Differences, show_totals, write_totals
+        from worker.settings import load_settings
 
         terms = Terms(processor, net, *time_span(since, until))
         differences = Differences(as_json=as_json)
         columns = _columns(column or [])
-        with opened_books(journal) as books, _opened(file) as stream, counting("lines") as progress:
+        settings = load_settings(journal=journal)
+        with opened_books(settings) as books, _opened(file) as stream, counting("lines") as progress:
             _check_processor(books, processor)
             found = hold(books, SettlementFile(stream, columns), terms, differences.add, progress)
         (write_totals if as_json else show_totals)(found, differences)

@@ -41,10 +41,11 @@ def stats(
         from worker.bookkeeping.stats import gather
         from worker.commands.stats_view import show_stats, write_stats
         from worker.journal.books import Dimension
+        from worker.settings import load_settings
 
         chosen: Sequence[By] = list(dict.fromkeys(by or (By.PROCESSOR, By.CURRENCY)))
         dimensions = [Dimension(one.value) for one in chosen]
         span = time_span(since, until)
-        with opened_books(journal) as books:
+        with opened_books(load_settings(journal=journal)) as books:
             rows = gather(books, dimensions, *span)
         (write_stats if as_json else show_stats)(dimensions, rows)
