@@ -66,9 +66,7 @@ class FeeComponent(Strict):
 
 
 RoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
-FeeRoundingName = Literal[
-    "half_even", "half_up", "half_down", "up", "down", "ceiling", "floor", "carry"
-]
+FeeRoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor", "carry"]
 
 
 PluginUse = Annotated[
