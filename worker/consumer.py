@@ -5,40 +5,21 @@ and the broker delivers again what was not acknowledged. Nothing half-dead is re
 """
 
 import asyncio
-import itertools
-import secrets
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
-from worker.amqp.connection import Broker
 from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
-from worker.amqp.topology import Names
 from worker.amqp.watchdog import WATCH_SECONDS, Watchdog
-from worker.announcing import Announcer
-from worker.breaker import Breakers
-from worker.claiming import Claims, JournalClaims, NoClaims
-from worker.envelope import Envelopes
+from worker.assembling import Shared, make_announcer, make_pipeline
 from worker.errors import BrokerUnavailable, WorkerError
-from worker.gate import Gate
-from worker.journal.fingerprint import Fingerprints
-from worker.journal.opening import open_outbox
-from worker.journal.protocol import Journal
-from worker.next_step import NextSteps
-from worker.pipeline import Limits, Pipeline
+from worker.pipeline import Pipeline
 from worker.planning import Planner
-from worker.plugins.calls import Caller
-from worker.report import Reporter
-from worker.retry import RetryPolicies, retry_connecting, wait_between_sessions
-from worker.settings import Settings
+from worker.retry import retry_connecting, wait_between_sessions
 from worker.source import Source, Survivals
-from worker.telemetry.logs import Log
-from worker.telemetry.tracing import Tracer
 
 MEND_SECONDS: Final = 1.0
 """Shortest time between two declarations of what was found missing."""
@@ -48,30 +29,6 @@ SHORT_SESSION_SECONDS: Final = 5.0
 
 AnyLane: TypeAlias = TapLane | StandardLane
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Shared:
-    """What all consumers of a process have in common. ``planner`` is replaced when the rules change.
-
-    ``prepare`` declares or verifies what a session needs, unless that was done since a monotonic time;
-    ``mend`` does so with everything.
-    """
-
-    settings: Settings
-    broker: Broker
-    policies: RetryPolicies
-    planner: Planner
-    tracer: Tracer
-    log: Log
-    counts: Counter[str]
-    breakers: Breakers
-    plugins: Caller
-    stop: asyncio.Event
-    prepare: Callable[[float], Awaitable[None]]
-    mend: Callable[[], Awaitable[None]]
-    journal: Journal | None = None
-    gate: Gate = field(default_factory=Gate)
 
 
 @dataclass(slots=True)
@@ -159,12 +116,12 @@ class Consumer:
                 lane.give_up(reason)
 
     async def _run_session(self, lane: AnyLane) -> None:
-        self._pipeline = self._make_pipeline(lane)
+        self._pipeline = make_pipeline(self.shared, self.source, lane, self._survivals)
         running = asyncio.create_task(self._pipeline.run())
         stopping = asyncio.create_task(self.shared.stop.wait())
         mending = asyncio.create_task(self._mend(lane))
         watching = asyncio.create_task(self._watch(lane))
-        announcer = self._make_announcer(lane) if self.main else None
+        announcer = make_announcer(self.shared, self.name, lane) if self.main else None
         announcing = None if announcer is None else asyncio.create_task(announcer.run())
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -195,46 +152,6 @@ class Consumer:
                 " the broker delivers the rest again"
             ) from None
 
-    def _make_announcer(self, lane: Lane) -> Announcer | None:
-        """Return what publishes events, where there are to be any."""
-        settings = self.shared.settings
-        if settings.events == "off":
-            return None
-        outbox = open_outbox(settings.journal_address, f"{self.name} {secrets.token_hex(4)}")
-        if outbox is None:
-            return None
-        return Announcer(outbox, lane, Names(settings.prefix).events, utc_now, self.shared.log)
-
-    def _make_pipeline(self, lane: Lane) -> Pipeline:
-        shared, settings = self.shared, self.shared.settings
-        names = Names(settings.prefix)
-        steps = NextSteps(shared.policies, shared.breakers, utc_now, time.monotonic)
-        identity, numbers = secrets.token_hex(8), itertools.count(1)
-        return Pipeline(
-            lane=lane,
-            planner=shared.planner,
-            envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, self.source.return_to),
-            steps=steps,
-            tracer=shared.tracer.of(self.source.queue),
-            log=shared.log,
-            reporter=Reporter(shared.counts, shared.log, settings.log_level == "debug"),
-            limits=Limits(settings.max_batch, settings.max_message_bytes),
-            now=utc_now,
-            delay_exchange=names.delay,
-            source=self.source,
-            plugins=shared.plugins,
-            claims=self._claims(steps),
-            gate=shared.gate,
-            survivals=self._survivals,
-        )
-
-    def _claims(self, steps: NextSteps) -> Claims:
-        journal, own = self.shared.journal, self.shared.settings.journal_fingerprint_key
-        if journal is None:
-            return NoClaims()
-        key = journal.fingerprint_key if own is None else own.get_secret_value().encode()
-        return JournalClaims(journal, Fingerprints(key), steps)
-
 
 async def until_stopped(opening: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
     """Return what ``opening`` gives, or None when told to stop before it does."""
@@ -249,8 +166,3 @@ async def until_stopped(opening: Coroutine[Any, Any, T], stop: asyncio.Event) ->
         return None
     finally:
         stopping.cancel()
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)

@@ -8,12 +8,10 @@ a dead letter. Only when the broker has confirmed it, and the journal knows, is 
 """
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeVar, assert_never
+from typing import Any, Final, assert_never
 
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.claiming import Claims, NoClaims, Secured
@@ -22,15 +20,15 @@ from worker.errors import (
     BrokerUnavailable,
     ChannelLost,
     ConfigurationError,
-    JournalUnavailable,
     StepOverran,
     TransientError,
     WorkerError,
 )
 from worker.gate import Gate
 from worker.intake import Intake
-from worker.next_step import NextSteps, held_back_seconds
+from worker.next_step import NextSteps
 from worker.outcome import Outcome, Released, SetAside
+from worker.persisting import persist
 from worker.planning import Planner
 from worker.plugins.calls import Caller
 from worker.report import Reporter
@@ -38,9 +36,8 @@ from worker.sending import Sending, outcome_of
 from worker.source import Source, Survivals
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
-from worker.work import ToAside, ToAsk, ToProcessor, Work
+from worker.work import ToAside, ToAsk, Work
 
-T = TypeVar("T")
 _APART: Final = frozenset((ToAsk, ToAside))
 
 
@@ -216,10 +213,10 @@ class Pipeline:
                     case Confirmed():
                         finished.append((work, outcome_of(work)))
                     case Refused():
-                        self._note_refusal(work, confirmation.code, confirmation.reason)
+                        self.reporter.refused(work, confirmation.code, confirmation.reason)
                         (works if self.steps.after_refusal(work, confirmation) else waiting).append(work)
                     case Unknown(again=True):
-                        self._note_refusal(work, ChannelLost.code, confirmation.reason)
+                        self.reporter.refused(work, ChannelLost.code, confirmation.reason)
                         self.steps.after_loss(work)
                         waiting.append(work)
                     case Unknown():
@@ -233,7 +230,7 @@ class Pipeline:
 
     async def _secure(self, works: Sequence[Work]) -> Secured | None:
         """Claim what is about to be sent; None, with the payments released, where the session ended first."""
-        secured = await self._persisted(lambda: self.claims.secure(works, self.now()))
+        secured = await persist(lambda: self.claims.secure(works, self.now()), self._over, self.log)
         if secured is None:
             for work in works:
                 self.reporter.finish(work, Released("the session ended before the journal knew of it"))
@@ -241,7 +238,7 @@ class Pipeline:
 
     async def _settle(self, finished: Sequence[tuple[Work, Outcome]]) -> None:
         """Record what payments came to, then acknowledge them."""
-        recorded = await self._persisted(lambda: self.claims.record(finished, self.now()))
+        recorded = await persist(lambda: self.claims.record(finished, self.now()), self._over, self.log)
         for work, outcome in finished:
             self.steps.after_confirm(outcome)
             self.reporter.finish(
@@ -250,33 +247,6 @@ class Pipeline:
         if recorded:
             at_once = any(isinstance(outcome, SetAside) for _, outcome in finished)
             await self.lane.settle([work.delivery.tag for work, _ in finished], at_once=at_once)
-
-    async def _persisted(self, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """Ask the journal until it does what it is asked; None where the session ended before.
-
-        Meanwhile nothing is acknowledged, so the broker soon delivers no more.
-        """
-        for tries in itertools.count(1):
-            try:
-                return await ask()
-            except JournalUnavailable as error:
-                wait = held_back_seconds(tries)
-                self.log.warning("held back", code=error.code, reason=str(error), retry_in_seconds=wait)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._over.wait()
-                    break
-        return None
-
-    def _note_refusal(self, work: Work, code: str, reason: str) -> None:
-        work.trace.sent(code)
-        held_back = not isinstance(work.step, ToProcessor)
-        say = self.log.warning if held_back and work.tries <= 1 else self.log.debug
-        say(
-            "held back" if held_back else "publish refused", code=code, reason=reason,
-            payment_id=work.payment_id, processor=work.dispatch and work.dispatch.processor,
-            trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
-        )  # fmt: skip
 
     async def _retry(self, works: list[Work]) -> None:
         """Wait as the policy says, then try again, or take the step after the last in-process try."""

@@ -8,7 +8,7 @@ from worker.errors import BrokerUnavailable, Crashed
 from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released, SetAside
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
-from worker.work import Work
+from worker.work import ToProcessor, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,17 @@ class Reporter:
             case _:
                 assert_never(outcome)
         work.trace.end(name, code, lambda: _describe(work, outcome))
+
+    def refused(self, work: Work, code: str, reason: str) -> None:
+        """Report that a publish was refused, or that nobody knows what became of it; the payment goes on."""
+        work.trace.sent(code)
+        held_back = not isinstance(work.step, ToProcessor)
+        say = self.log.warning if held_back and work.tries <= 1 else self.log.debug
+        say(
+            "held back" if held_back else "publish refused", code=code, reason=reason,
+            payment_id=work.payment_id, processor=work.dispatch and work.dispatch.processor,
+            trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
+        )  # fmt: skip
 
     def given_back(self, work: Work, processor: str) -> None:
         """Report that a processor gave a payment back; what becomes of it is still to come."""

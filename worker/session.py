@@ -12,8 +12,9 @@ from typing import Final
 
 from worker.amqp.connection import Broker, connected
 from worker.amqp.topology import Names, Topology, build_topology, declare, verify
+from worker.assembling import Shared
 from worker.breaker import Breakers, State
-from worker.consumer import Consumer, Shared, until_stopped
+from worker.consumer import Consumer, until_stopped
 from worker.journal.opening import open_journal
 from worker.journal.protocol import Journal
 from worker.planning import Planner

@@ -16,7 +16,7 @@ from datetime import datetime, tzinfo
 from functools import wraps
 from typing import Any, Final, Literal, Protocol
 
-from worker import consumer, intake
+from worker import assembling, intake
 from worker.amqp.paired import PairedLane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import Outlet, TapLane
@@ -110,7 +110,7 @@ class ClockJumps:
                 return cls.fromtimestamp(jumping(), tz)
 
         time.time = jumping
-        consumer.datetime = JumpingDatetime  # type: ignore[misc]
+        assembling.datetime = JumpingDatetime  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
