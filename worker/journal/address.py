@@ -1,6 +1,6 @@
 """Where a journal is: the URL of the settings, taken apart. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Final, TypeAlias
@@ -28,7 +28,7 @@ class SqliteFile:
 class Postgresql:
     """A PostgreSQL database, for several hosts; ``url`` is libpq's."""
 
-    url: str
+    url: str = field(repr=False)
 
 
 Address: TypeAlias = NoJournal | InMemory | SqliteFile | Postgresql

@@ -192,13 +192,14 @@ class Batch:
     async def _insert(
         self, intents: Sequence[Intent], charges: Sequence[str | None], at: int
     ) -> dict[str, int]:
-        try:
-            rows = await self._writer().insert(intents, charges, at, self.lease_until)
-        except UniqueViolation:
-            raise Surprised from None
+        rows = await self.numbers.take_ids(self.connection, len(intents))
         names = [intent.payment_id for intent in intents]
         claims = zip(rows, [intent.dispatch_id for intent in intents], strict=True)
-        self.claimed |= zip(names, claims, strict=True)
+        self.claimed |= zip(names, claims, strict=True)  # before it is sent: an answer may be lost
+        try:
+            await self._writer().insert(intents, rows, charges, at, self.lease_until)
+        except UniqueViolation:
+            raise Surprised from None
         return dict(zip(names, rows, strict=True))
 
     async def _write(self, changes: Changes, rows: Mapping[str, int]) -> Sequence[Claim]:

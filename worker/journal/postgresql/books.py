@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,7 +49,7 @@ _HISTORY: Final = f"""
 class PostgresqlBooks:
     """See ``Books``."""
 
-    url: str
+    url: str = field(repr=False)
     connection: "Connection[Any]"
 
     @classmethod

@@ -83,8 +83,8 @@ def connect_for_people(url: str, *, read_only: bool = False) -> "psycopg.Connect
         connection = psycopg.connect(_parameters(url), autocommit=True)
         try:
             _check_server(connection)
-            kept = {name: value for name, value in _SETTINGS.items() if not name.startswith("enable_")}
-            kept |= {"plan_cache_mode": "auto", "default_transaction_read_only": str(read_only)}
+            kept = {name: _SETTINGS[name] for name in ("search_path", "lock_timeout", "jit")}
+            kept |= {"default_transaction_read_only": str(read_only)}
             connection.execute(_SET, (list(kept), list(kept.values())))
         except BaseException:
             connection.close()

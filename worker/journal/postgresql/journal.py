@@ -71,7 +71,7 @@ class PostgresqlJournal:
     transactions to disk together that are committed at the same time.
     """
 
-    url: str
+    url: str = field(repr=False)
     owner: str
     lease_seconds: float
     fingerprint_key: bytes

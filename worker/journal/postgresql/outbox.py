@@ -6,7 +6,7 @@ when certain transactions were writing history, once all of these are over.
 """
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +51,7 @@ class PostgresqlOutbox:
     It connects when it is first asked, and again after its connection was lost.
     """
 
-    url: str
+    url: str = field(repr=False)
     owner: str
     lease_seconds: float = 30.0
     _connection: "Connection[Any] | None" = None

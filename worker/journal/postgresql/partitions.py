@@ -5,7 +5,7 @@ A row whose day has no partition goes into the default one: nothing ever fails f
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,11 +19,12 @@ from worker.journal.times import milliseconds
 if TYPE_CHECKING:
     from psycopg import Connection
 
-DAYS_AHEAD: Final = 30
+DAYS_AHEAD: Final = 14
 MOST_NEEDED: Final = 0.25
 """What is needed of a day is moved to the default partition once it is at most this much of it."""
 SLICE_ENTRIES: Final = 5_000
 
+_TABLES: Final = "hashtext('payment_journal.tables')"
 _DAY_MILLISECONDS: Final = 86_400_000
 _PATIENCE: Final = "SET LOCAL lock_timeout = '1s'"
 """While this waits for a table, workers wait behind it."""
@@ -34,35 +35,43 @@ _PARTITIONS: Final = """
 """
 
 
+@contextmanager
+def changing_tables(connection: "Connection[Any]") -> Iterator[None]:
+    """Let others who change tables wait for the end of the block.
+
+    Not within a transaction: that would not see what those before it have made.
+    """
+    connection.execute(f"SELECT pg_advisory_lock({_TABLES})")
+    try:
+        yield
+    finally:
+        connection.execute(f"SELECT pg_advisory_unlock({_TABLES})")
+
+
 def make_partitions(connection: "Connection[Any]", now: datetime) -> None:
-    """Make the partitions of today and of days to come.
+    """Make the partitions of today and of days to come; others have to be kept from changing tables.
 
     Left for another time: days of which the default partition has rows already, and all of them where this
     user may not make tables or somebody holds these for long.
     """
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for table in DAILY:
-        known = {name for name, _ in connection.execute(_PARTITIONS, (table,)).fetchall()}
-        for ahead in range(DAYS_AHEAD + 1):
-            day = today + timedelta(days=ahead)
-            name = f"{table}_{day:%Y%m%d}"
-            if name not in known:
-                try:
-                    _make(connection, table, name, day)
-                except CheckViolation:
-                    continue
-                except (LockNotAvailable, InsufficientPrivilege):
-                    return
+    days = [today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)]
+    with suppress(LockNotAvailable, InsufficientPrivilege):
+        for table in DAILY:
+            known = {name for name, _ in connection.execute(_PARTITIONS, (table,)).fetchall()}
+            with connection.transaction():
+                connection.execute(_PATIENCE)
+                for day in days:
+                    if (name := f"{table}_{day:%Y%m%d}") not in known:
+                        _make(connection, table, name, day)
 
 
 def _make(connection: "Connection[Any]", table: str, name: str, day: datetime) -> None:
     begins, ends = milliseconds(day), milliseconds(day + timedelta(days=1))
-    with connection.transaction():
-        connection.execute(_PATIENCE)
+    with suppress(CheckViolation), connection.transaction():
         connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
-        connection.execute(
-            f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({begins}) TO ({ends})"
-        )
+        bounds = f"FOR VALUES FROM ({begins}) TO ({ends})"
+        connection.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} {bounds}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.journal.postgresql.connection import check_version, connect_for_people, speaking_of, version_of
-from worker.journal.postgresql.partitions import Retirement, make_partitions
+from worker.journal.postgresql.partitions import Retirement, changing_tables, make_partitions
 from worker.journal.postgresql.schema import MIGRATIONS, SCHEMA, VERSION
 from worker.journal.states import State
 from worker.journal.times import milliseconds, moment
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SLICE_PAYMENTS: Final = 500
 """Payments of one transaction of pruning, which workers may have to wait for."""
 
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('payment_journal.migrate'))"
 _VERSIONS: Final = "CREATE TABLE versions (version integer PRIMARY KEY, at timestamptz NOT NULL)"
 
 
@@ -35,7 +34,8 @@ def prepare(url: str) -> bool:
         if not version_of(connection):
             return migrate(url)[0] == 0
         check_version(connection, url)
-        make_partitions(connection, datetime.now(UTC))
+        with changing_tables(connection):
+            make_partitions(connection, datetime.now(UTC))
         return False
 
 
@@ -45,15 +45,12 @@ def migrate(url: str) -> tuple[int, int]:
     Raises:
         JournalUnavailable, JournalMismatch: it cannot be.
     """
-    with closing(connect_for_people(url)) as connection, speaking_of(url):
+    with closing(connect_for_people(url)) as connection, speaking_of(url), changing_tables(connection):
+        before = version_of(connection)
         with connection.transaction():
-            connection.execute(_LOCK)
-            before = version_of(connection)
             if not before:
                 connection.execute(f"CREATE SCHEMA {SCHEMA}")
-                connection.execute(
-                    "CREATE TABLE versions (version integer PRIMARY KEY, at timestamptz NOT NULL)"
-                )
+                connection.execute(_VERSIONS)
             for step in range(before, VERSION):
                 connection.execute(MIGRATIONS[step])
                 connection.execute("INSERT INTO versions VALUES (%s, now())", (step + 1,))
@@ -66,7 +63,7 @@ def migrate(url: str) -> tuple[int, int]:
 class PostgresqlUpkeep:
     """See ``Upkeep``."""
 
-    url: str
+    url: str = field(repr=False)
 
     def status(self) -> Status:
         """See ``Upkeep``."""
@@ -90,7 +87,7 @@ class PostgresqlUpkeep:
                 if not pruned.looked_at:
                     break
                 yield pruned
-            with speaking_of(self.url):
+            with speaking_of(self.url), changing_tables(connection):
                 Retirement(connection, pruning.before, pruning.told(), dead_letters).run()
                 make_partitions(connection, datetime.now(UTC))
 

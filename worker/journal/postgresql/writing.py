@@ -45,9 +45,14 @@ class Writer:
     numbers: Numbers
 
     async def insert(
-        self, intents: Sequence[Intent], charges: Sequence[str | None], now: int, lease_until: int
-    ) -> Sequence[int]:
-        """Add payments, with their charges as ``packed``; return their rows.
+        self,
+        intents: Sequence[Intent],
+        rows: Sequence[int],
+        charges: Sequence[str | None],
+        now: int,
+        lease_until: int,
+    ) -> None:
+        """Add payments as these rows, with their charges as ``packed``.
 
         They are written in the order of their ids, so that two workers who add the same ones do not each
         wait for the other.
@@ -55,7 +60,6 @@ class Writer:
         Raises:
             psycopg.errors.UniqueViolation: one of them is known.
         """
-        rows = await self.numbers.take_ids(self.connection, len(intents))
         written = sorted(zip(rows, intents, charges, strict=True), key=_by_payment_id)
         bodies, starts, lengths = _joined([intent.body or b"" for _, intent, _ in written])
         ways = self.numbers.ways
@@ -68,7 +72,6 @@ class Writer:
             **{name: _array([getattr(intent, name) for _, intent, _ in written]) for name in _NUMBERS},
             **{name: _texts([getattr(intent, name) for _, intent, _ in written]) for name in _TEXTS},
         )  # fmt: skip
-        return rows
 
     async def replace(self, puts: Sequence[Put], rows: Sequence[int], now: int, lease_until: int) -> None:
         """Put intents in the place of others."""
