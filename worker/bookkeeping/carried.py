@@ -42,7 +42,11 @@ class CarryBooks:
         if charged is None:
             yield "has changed remainders, but was not charged with them"
             return
-        exact, exponent = _due(charged)
+        try:
+            exact, exponent = _due(charged)
+        except (ValueError, KeyError, TypeError, ZeroDivisionError):
+            yield "how its fees were rounded cannot be read"
+            return
         left = sum(changes.values(), Fraction()) / 10**exponent
         fees = Fraction(charged.gross - charged.net, 10**charged.scale)
         if set(page.keys) != changes.keys() or Fraction(standing.fees, 10**standing.scale) != fees:

@@ -7,43 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.journals import dispatched, ended, intent, later
-from tests.support.payments import NOW, RULES, body, rule_table
+from tests.support.carried import carried, planner
+from tests.support.journals import dispatched, ended, later
 from worker.bookkeeping.audit import Audit, audit
 from worker.bookkeeping.carried import CarryBooks
-from worker.codec import decode
 from worker.journal.books import Kept, Page
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
-from worker.journal.protocol import Intent
 from worker.journal.states import State
 from worker.money import Carry
 from worker.planning import Planner
-
-
-def planner(name: str = "processing", percent: str = "2.75", rounding: str = "carry") -> Planner:
-    components = [
-        {"name": name, "percent": percent, "minimum": {"EUR": "0.01"}, "maximum": {"EUR": "0.20"}},
-        {"name": "scheme", "percent": "0.3"},
-    ]
-    fees = {"standard": {"rounding": rounding, "components": components}}
-    return Planner(rule_table({**RULES, "fees": fees}))
-
-
-def carried(payment_id: str, value: str, plan: Planner, **changes: Any) -> Intent:
-    """An intent as the worker makes it, by the rules of a planner."""
-    decoded = decode(
-        body(payment_id=payment_id, amount={"value": value, "currency": "EUR"}),
-        "application/json",
-        None,
-        10_000,
-    )
-    planned = plan.plan(decoded, NOW)
-    dispatch, charged = planned.dispatch(0), planned.charged
-    return intent(
-        payment_id, dispatch.processor, text=payment_id, currency="EUR", scale=charged.scale,
-        gross=charged.gross, net=charged.net, fees=charged.gross - charged.net, body=dispatch.body,
-        carrying=planned.carrying, **changes,
-    )  # fmt: skip
 
 
 @given(amounts=st.lists(st.decimals("0.01", "12", places=2), min_size=1, max_size=30))
@@ -88,6 +60,16 @@ async def test_payments_charged_anew_are_told_apart(other: Planner) -> None:
     euros = found.carries["EUR"]
     assert (euros.payments, euros.anew) == (0, 1)
     assert euros.left_anew == Fraction("0.00025") + Fraction("0.0033")
+
+
+async def test_a_trail_that_cannot_be_read_is_named() -> None:
+    """Whatever somebody has made of it."""
+    page = await carried_page(Memory())
+    assert page.charged is not None
+    for trail in ("{", "[{}]", "7", '[{"mode":"carry","exact":"1/0","result":"1"}]'):
+        found = Audit()
+        found.enter(page._replace(charged=page.charged._replace(trail=trail)))
+        assert [misfit.problem for misfit in found.misfits] == ["how its fees were rounded cannot be read"]
 
 
 async def carried_page(memory: Memory) -> Page:
