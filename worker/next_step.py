@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Refused
-from worker.breaker import Breakers
+from worker.breaker import Breakers, State
 from worker.envelope import Arrival, rfc3339
 from worker.errors import ChannelLost, CircuitOpen, OutcomeUnknown, RetriesExhausted, Returned, TransientError
 from worker.outcome import Dispatched, Outcome
@@ -41,8 +41,15 @@ class NextSteps:
         has to look at it.
         """
         for work in works:
-            if work.step is FIRST_CANDIDATE:
+            if work.step is FIRST_CANDIDATE and not self._is_plain(work):
                 work.step = self._candidate_behind(-1, work) or self._without_candidate(work)
+
+    def _is_plain(self, work: Work) -> bool:
+        """Whether nothing stands against the first candidate: most payments have no past."""
+        arrival = work.arrival
+        if arrival.pinned or arrival.passed or work.behind or work.resumed:
+            return False
+        return self.breakers.of(work.planned().candidates[0].name).state is State.CLOSED
 
     def _without_candidate(self, work: Work) -> Step:
         pinned_to = work.arrival.pinned_to
