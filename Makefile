@@ -18,6 +18,7 @@ SETUP := .ci/setup
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+FAULT_TESTS ?= tests/faults tests/fuzz tests/integration/test_lane_ends.py
 BROKER_TESTS ?= tests/integration tests/conformance/test_lanes.py tests/faults
 
 .PHONY: help setup demo test test-brokers faults lint bench clean
@@ -34,9 +35,9 @@ test: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run every test
 	@$(SETUP) browser
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-60} $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## fuzz the decoder for ten minutes, then leave connections idle for some
+faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## the whole fault suite, ten minutes of fuzz, and connections left idle for some
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-600} LANE_QUIET_SECONDS=$${LANE_QUIET_SECONDS:-150} \
-		$(BIN)/python -m pytest tests/fuzz tests/integration/test_lane_ends.py $(PYTEST_ARGS)
+		$(BIN)/python -m pytest --faults whole $(FAULT_TESTS) $(PYTEST_ARGS)
 
 test-brokers: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run the integration and fault suites on RabbitMQ 3.10, 4.0 and 4.3 (as root)
 	@echo "on this system's RabbitMQ"; $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS)
