@@ -15,6 +15,7 @@ from worker.errors import (
     HeldForReview,
     IdempotencyConflict,
     InvariantViolation,
+    JournalUnavailable,
     PermanentError,
 )
 from worker.journal.fingerprint import Fingerprints
@@ -116,9 +117,14 @@ class JournalClaims:
         finished: list[tuple[Work, Outcome]] = []
         if asked.intents:
             claims = await self.journal.claim(asked.intents, now)
+            early = False
             for work, intent, claim in zip(asked.claiming, asked.intents, claims, strict=True):
-                if (outcome := self._apply(work, intent, claim)) is not None:
+                if isinstance(claim, Held) and work.returned is not None:
+                    early = True
+                elif (outcome := self._apply(work, intent, claim)) is not None:
                     finished.append((work, outcome))
+            if early:
+                raise JournalUnavailable("a dispatch was given back before the journal knew that it was sent")
         if asked.amendments:
             claims = await self.journal.amend(asked.amendments, now)
             for work, amendment, claim in zip(asked.amending, asked.amendments, claims, strict=True):

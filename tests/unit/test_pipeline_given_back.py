@@ -1,15 +1,19 @@
 """Dispatches that processors give back, on a broker in memory: the next candidate, once each, or the dead."""
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from schemas import dead_letter as headers
+from tests.support.journals import FINGERPRINTS, intent
+from tests.support.journals import dispatched as recorded
 from tests.support.memory_lane import Stored
 from tests.support.memory_stage import INCOMING, RETURNED, MemoryStage
-from tests.support.payments import body, rule_table
+from tests.support.payments import NOW, body, rule_table
 from worker.amqp.lane import Properties
+from worker.codec import decode
 from worker.journal.memory import Memory, MemoryJournal
 from worker.planning import Planner
 
@@ -189,3 +193,26 @@ async def test_the_journal_lets_a_payment_go_on_that_was_given_back() -> None:
     give_back(stage, stage.broker.queues["beta"].popleft())
     await handle(stage)
     assert stage.headers("dead")[headers.ERROR_CODE] == "returned"
+
+
+async def test_a_dispatch_given_back_before_it_is_recorded_waits_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The processor was faster than the journal of the worker that sent it; then another one has it."""
+    monkeypatch.setattr("worker.next_step.HELD_BACK_SECONDS", (0.01, 0.02))
+    stage = stage_of("alpha", "beta")
+    dispatch = await dispatched(stage, "alpha")
+    memory = Memory()
+    sender = MemoryJournal("the sender", 60, memory)
+    fingerprint = FINGERPRINTS.of(decode(body(), None, None, 10_000).canonical)
+    sent = intent(processor="alpha", exchange="alpha", fingerprint=fingerprint)
+    await sender.claim([sent], NOW)
+    stage.remember(MemoryJournal("worker", 60, memory))
+    give_back(stage, dispatch, times_back=1)
+    async with stage.running():
+        await asyncio.sleep(0.1)
+        assert stage.counts == {"returned": 1}
+        assert not stage.lane.sent
+        await sender.record([recorded(sent)], NOW)
+        await stage.until(lambda: stage.counts["dispatched"])
+    assert len(stage.queue("beta")) == 1

@@ -40,7 +40,8 @@ ADVICE: Final[dict[str, str]] = {
     "internal_error": "A bug of the worker: report the log's traceback; redrive with a mended version.",
     "outcome_unknown": "Ask the processor it names: if that has the payment, drop the letter; if not, let"
     " the rules name it again, then redrive.",
-    "returned": "See why each processor gave it back; mend that, or the rules, then redrive.",
+    "returned": "See why each processor gave it back; mend that, let its connector forget the dispatch id,"
+    " and redrive; or let the rules name another processor first.",
     "not_our_dispatch": "A connector gave back what is no dispatch: mend the connector, then drop it.",
     "crashed": "It may have been dispatched: ask the processor. Report the log's traceback; redrive with a"
     " mended version, or drop it.",

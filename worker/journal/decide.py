@@ -87,8 +87,8 @@ def on_claim(known: Known, intent: Intent, now: int) -> Change | Held:
     given_back = intent.returned is not None and intent.returned == known.dispatch_id
     if not given_back and _is_behind(known, intent):
         return Change.DUPLICATE
-    if known.state is State.CLAIMED and now < known.lease_until and not intent.redelivered:
-        return _held(known, now)
+    if known.state is State.CLAIMED and now < known.lease_until and (given_back or not intent.redelivered):
+        return _held(known, now)  # given back: its confirm is about to be recorded by the worker that sent it
     if given_back or known.dispatch_id is None:
         return Change.REPLACE
     return Change.RESUME if known.pinned or known.state is State.CLAIMED else Change.REPLACE
