@@ -1,7 +1,7 @@
 """How a payment's story looks: a few facts, the money, and a table of what happened."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.bookkeeping.story import Story, moment_text, where
-from worker.commands.plain import INDENT, grid, grouped, result_console, safe, write_json
+from worker.commands.plain import grid, grouped, result_console, safe, write_json
 from worker.journal.books import Standing
 from worker.journal.entries import Entry
 from worker.money import format_units
@@ -22,16 +22,14 @@ def show_story(story: Story) -> None:
     """Show a payment's story."""
     console, standing = result_console(), story.standing
     headline = "no delivery of it was ever claimed" if standing is None else str(standing.state)
-    console.print(Text.assemble((story.payment_id, "bold"), f" {headline.replace('_', '-')}"))
+    console.print(Text.assemble((safe(story.payment_id).plain, "bold"), f" {headline.replace('_', '-')}"))
     if standing is not None:
-        console.print(grid(_facts(standing)))
-        for line in _money(story, standing):
-            console.print(safe(INDENT + line))
+        console.print(grid(_facts(story, standing)))
     if story.history:
         console.print(_history(story.history))
 
 
-def _facts(standing: Standing) -> dict[str, object]:
+def _facts(story: Story, standing: Standing) -> dict[str, object]:
     candidate = f", candidate {standing.candidate}" if standing.candidate > 1 else ""
     rule = standing.rule and f"{standing.rule}, of rules version {standing.rules_version}{candidate}"
     return {
@@ -40,6 +38,7 @@ def _facts(standing: Standing) -> dict[str, object]:
         + (f", redriven {standing.redrives} times" if standing.redrives else ""),
         "only to": f"{standing.processor}: a dispatch may be there" if standing.pinned else None,
         "first seen": moment_text(standing.created),
+        "amount": "\n".join(_money(story, standing)),
         "rule": rule or None,
         "dispatch id": standing.dispatch_id,
         "trace": standing.trace_id,
@@ -55,17 +54,17 @@ def _money(story: Story, standing: Standing) -> Iterator[str]:
     yield f"gross {gross} {standing.currency} = fees {fees} + net {net}"
     for step in story.steps:
         yield (
-            f"  {step['step']}: {step['exact']} -> {step['result']}"
+            f"{step['step']}: {step['exact']} -> {step['result']}"
             f" ({step['mode']}, remainder {step['remainder']})"
         )
     if not story.steps:
         for fee in story.fees:
-            yield f"  {fee['name']}: {grouped(fee['amount']['value'])}"
+            yield f"{fee['name']}: {grouped(fee['amount']['value'])}"
     if story.fees and not story.steps:
-        yield "  (how they were rounded is shown with the rules that charged them: --rules PATH)"
+        yield "(how they were rounded is shown with the rules that charged them: --rules PATH)"
 
 
-def _history(entries: "Iterator[Entry] | Any") -> Table:
+def _history(entries: Sequence[Entry]) -> Table:
     table = Table("from", "to", "what", "processor", "code", "attempt", "worker", box=SIMPLE_HEAD)
     for entry in entries:
         what = str(entry.happening).replace("_", "-") + ("" if entry.claimed else ", another delivery")
