@@ -12,12 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiormq.abc import AbstractConnection, ConsumerCallback, DeliveredMessage
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -29,18 +27,16 @@ from schemas import dead_letter
 from worker.amqp.connection import Broker, connected
 from worker.amqp.publisher import publish_all
 from worker.amqp.topology import Names, depth
-from worker.bookkeeping.audit import audit
-from worker.commands.audit_view import show_audit
 from worker.commands.publish import read_messages
-from worker.errors import BrokerUnavailable, WorkerError
+from worker.demo_report import NEXT, show_journal, show_report
+from worker.errors import BrokerUnavailable
 from worker.generate import generate
 from worker.journal.address import SqliteFile
-from worker.journal.opening import open_books
 from worker.plugins.registry import Registry
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
 from worker.settings import Settings, load_settings
-from worker.tally import Tally, show
+from worker.tally import Tally
 
 DEADLINE_SECONDS = 150.0
 STALLED_SECONDS = 45.0
@@ -93,8 +89,8 @@ class Demo:
                 self.console.print(
                     Text("the worker's log ends with:\n" + log.read()[-4000:].decode(errors="replace"))
                 )
-            self._report(code)
-            audited = self._audit(journal)
+            show_report(self.console, self.tally, self.seconds, code)
+            audited = show_journal(self.console, self.tally, journal)
         self.console.print(Text(NEXT))
         return self.tally.balanced and code == 0 and audited
 
@@ -210,75 +206,6 @@ class Demo:
             f"{done:,} of {self.plan.payments:,} accounted for, {self.seconds:.1f} s, {rate:,.0f} payments/s"
         )
         return Group(table, Text(line), Text(self.note, style="yellow"))
-
-    def _report(self, code: int) -> None:
-        tally, out = self.tally, self.console.print
-        out()
-        where = Table(
-            "where they went", "payments", box=SIMPLE_HEAD, title="Every payment", title_justify="left"
-        )
-        where.columns[1].justify = "right"
-        for processor, count in sorted(tally.by_processor.items()):
-            where.add_row(f"dispatched to {processor}", f"{count:,}")
-        for error, count in tally.by_code.most_common():
-            where.add_row(f"dead letter: {error}", f"{count:,}")
-        where.add_row("missing", f"{tally.missing:,}", style="red" if tally.missing else "")
-        where.add_row("published", f"{tally.sent.total():,}", style="bold")
-        out(where)
-        money = Table(
-            "", "sent", "= fees", "+ net", "+ dead", "off by", box=SIMPLE_HEAD, title="Every amount"
-        )
-        money.title_justify = "left"
-        for column in money.columns[1:]:
-            column.justify = "right"
-        for currency, sums in sorted(tally.money.items()):
-            cells = (sums.sent, sums.fees, sums.net, sums.dead, sums.difference)
-            money.add_row(Text(currency), *(show(c) for c in cells), style="red" if sums.difference else "")
-        out(money)
-        if tally.repeats or tally.dead_repeats:
-            out(
-                f"{tally.repeats:,} dispatches and {tally.dead_repeats:,} dead letters came again:"
-                " same bytes, same dispatch id, counted once."
-            )
-        for problem in tally.problems[:10]:
-            out(Text(f"problem: {problem}", style="red"))
-        rate = tally.accounted / self.seconds if self.seconds else 0
-        verdict = (
-            "Every payment is accounted for, and the money adds up."
-            if tally.balanced
-            else "NOT every payment is accounted for."
-        )
-        out(
-            Text(
-                f"{verdict} {tally.accounted:,} payments in {self.seconds:.1f} s ({rate:,.0f}/s);"
-                f" the worker exited with {code}.",
-                style="bold",
-            )
-        )
-
-    def _audit(self, journal: SqliteFile) -> bool:
-        """Hold the workers' own journal to the same; return whether it balances."""
-        try:
-            with closing(open_books(journal, str(journal.path))) as books:
-                found = audit(books)
-        except WorkerError as error:
-            self.console.print(Text(f"no audit: {error}", style="red"))
-            return False
-        self.console.print(Text("\nThe workers' own journal says (payment-worker audit):\n"))
-        show_audit(found, console=self.console, amounts=False)
-        return found.fits
-
-
-NEXT = """
-Where to look next
-  payment-worker broker             a private node in one terminal, with its URL
-  payment-worker run --amqp-url URL                 the worker, in a second one
-  payment-worker generate 1000 | payment-worker publish - --amqp-url URL
-  payment-worker payment ID                         what happened to one of them
-  payment-worker dead-letters list --amqp-url URL   what was wrong with each
-  routing_rules/default.yaml       who gets what, and for which fee
-  docs/operations.md               settings, signals, tracing, logs
-"""
 
 
 async def _consume(connection: AbstractConnection, queue: str, callback: ConsumerCallback) -> None:
