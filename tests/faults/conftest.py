@@ -15,6 +15,7 @@ from worker.local_broker import LocalBroker
 
 ALSO_STANDARD = ("tap", pytest.param("standard", marks=pytest.mark.whole))
 """Both lanes in `make faults`, the fast one alone in `make test`."""
+JOURNALS = ("sqlite", "postgresql")
 Scale = Callable[[int, int], int]
 """Chooses between the number for the short form of the suite and that for the whole."""
 
@@ -47,6 +48,22 @@ def lane() -> str:
 
 
 @pytest.fixture
+def kept_in() -> str:
+    """What the journal is kept in; a test of both is parametrized over ``kept_in``."""
+    return "sqlite"
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, tmp_path: Path, kept_in: str) -> Iterator[str]:
+    """A journal's URL."""
+    if kept_in == "sqlite":
+        yield f"sqlite:///{tmp_path / 'journal.db'}"
+        return
+    with request.getfixturevalue("databases").new() as url:
+        yield url
+
+
+@pytest.fixture
 async def bench(
     broker: LocalBroker,
     prefix: str,
@@ -54,9 +71,12 @@ async def bench(
     workers: ForkServerContext,
     chance: random.Random,
     lane: str,
+    journal: str,
 ) -> AsyncIterator[Bench]:
     """A bench on the broker that all tests share, which nothing may stop or block."""
-    async with open_bench(broker.url, prefix, tmp_path, workers, chance, lane=lane) as opened:
+    async with open_bench(
+        broker.url, prefix, tmp_path, workers, chance, lane=lane, journal=journal
+    ) as opened:
         yield opened
 
 

@@ -23,14 +23,23 @@ async def die_at(bench: Bench, crash: Crash) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "kept_in"),
+    [(step, "sqlite") for step in STEPS]
+    + [
+        pytest.param(
+            step, "postgresql", marks=() if step in {"claim", "send", "record"} else pytest.mark.whole
+        )
+        for step in STEPS
+    ],
+)
 async def test_death_at_a_step_loses_nothing(bench: Bench, step: str, moment: Moment) -> None:
     """Wherever it dies, what it held comes again, and a repeat is the same bytes to the same processor."""
     queues = 3  # each is taken from
     await die_at(bench, Crash(step, moment, call=queues + 1 if step == "take" else 2))
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize(("lane", "kept_in"), [*((lane, "sqlite") for lane in LANES), ("tap", "postgresql")])
 async def test_deaths_at_random_under_load_lose_nothing(bench: Bench, scale: Scale) -> None:
     """However often and whenever it dies while payments come in, all of them arrive in the end."""
     async with bench.load.streaming(per_second=300):

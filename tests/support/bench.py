@@ -287,7 +287,7 @@ async def open_bench(
     )
     bench = Bench(url, made, folder, context, chance, Load(url, prefix, chance), Ledger(prefix))
     await bench.declare()
-    prepare_journal(made.journal_address)
+    await asyncio.to_thread(prepare_journal, made.journal_address)
     try:
         yield bench
     finally:

@@ -32,11 +32,13 @@ class Proxy:
         piece_bytes: how much is written at once, at most.
         lifetime: how many bytes a connection opened from now on lives; None is for ever.
         swallowed: the AMQP methods that never arrive.
+        is_amqp: whether it is AMQP that is forwarded, frame by frame, or anything.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, is_amqp: bool = True) -> None:
         self.port = 0
         self.target = target
+        self.is_amqp = is_amqp
         self.delay: Callable[[], float] = lambda: 0.0
         self.piece_bytes = _PIECE_BYTES
         self.lifetime: Callable[[], int | None] = lambda: None
@@ -139,7 +141,9 @@ class _Link:
         try:
             while data := await source.read(_PIECE_BYTES):
                 await self.open.wait()
-                for piece in self._pieces(frames.without(self._proxy.swallowed, data)):
+                if self._proxy.is_amqp:
+                    data = frames.without(self._proxy.swallowed, data)
+                for piece in self._pieces(data):
                     await asyncio.sleep(self._proxy.delay())
                     sink.write(piece)
                     await sink.drain()
@@ -187,9 +191,9 @@ class _Frames:
 
 
 @asynccontextmanager
-async def proxy_to(port: int) -> AsyncIterator[Proxy]:
+async def proxy_to(port: int, *, is_amqp: bool = True) -> AsyncIterator[Proxy]:
     """Run a proxy for the block."""
-    proxy = Proxy(port)
+    proxy = Proxy(port, is_amqp=is_amqp)
     server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:

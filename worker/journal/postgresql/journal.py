@@ -33,7 +33,7 @@ CAREFUL_TRANSACTIONS: Final = 64
 """After a surprise repeats are about, and looking first costs less than doing transactions twice."""
 TRIES: Final = 8
 """Of a transaction whose payments others change at the same time."""
-ANSWER_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 20.0
 """How long a transaction may take, before its connection is given up."""
 MOST_DOUBTS: Final = 100_000
 
