@@ -116,6 +116,7 @@ def test_killed_redrive_loses_no_letter(yard: Yard, chance: random.Random, scale
     assert kills > 0
 
 
+@pytest.mark.whole
 def test_killed_drop_loses_no_letter(yard: Yard, chance: random.Random, scale: Scale) -> None:
     """However often it dies, each letter is in the queue or in a file, and what left is audited."""
     files = []
@@ -136,6 +137,7 @@ def test_killed_drop_loses_no_letter(yard: Yard, chance: random.Random, scale: S
 
 
 @pytest.mark.parametrize("early", [True, False])
+@pytest.mark.whole
 def test_interrupted_redrive_is_clean(yard: Yard, chance: random.Random, scale: Scale, early: bool) -> None:
     """Ctrl-C at any time: what is in flight is finished, the rest goes back, and no letter is there twice."""
     for _ in range(scale(3, 20)):

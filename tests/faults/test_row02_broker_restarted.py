@@ -23,6 +23,7 @@ async def outlive(bench: Bench, node: LocalBroker, *, crash: bool) -> None:
     assert worker.exit_code == 0
 
 
+@pytest.mark.whole
 async def test_a_restart_under_load_loses_nothing(node_bench: Bench, node: LocalBroker) -> None:
     """A broker that stops in order takes nothing with it, and the worker waits for its return."""
     await outlive(node_bench, node, crash=False)
