@@ -7,7 +7,6 @@ import pytest
 from tests.faults.conftest import ALSO_STANDARD, Scale
 from tests.support.bench import Bench
 from tests.support.proxy import ACKS, CONFIRMS, NOTHING, Proxy
-from tests.support.stage import eventually
 
 pytestmark = pytest.mark.parametrize("lane", ALSO_STANDARD)
 
