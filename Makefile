@@ -18,6 +18,8 @@ SETUP := .ci/setup
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+# These mostly wait, for brokers and for time to pass, so `make test` runs the others beside them.
+WAITING_TESTS := tests/integration tests/fuzz
 FAULT_TESTS ?= tests/faults tests/fuzz tests/integration/test_lane_ends.py
 BROKER_TESTS ?= tests/integration tests/conformance/test_lanes.py tests/faults
 
@@ -33,7 +35,11 @@ demo: $(STAMPS)/dev $(STAMPS)/rabbitmq ## stream payments through real workers a
 
 test: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run every test
 	@$(SETUP) browser
-	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-60} $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@export WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-60}; \
+	if [ -n "$(strip $(PYTEST_ARGS))" ]; then exec $(BIN)/python -m pytest $(PYTEST_ARGS); fi; \
+	$(BIN)/python -m pytest $(WAITING_TESTS:%=--ignore=%) >$(STAMPS)/test.log 2>&1 & others=$$!; \
+	status=0; $(BIN)/python -m pytest $(WAITING_TESTS) || status=$$?; \
+	wait $$others || status=$$?; cat $(STAMPS)/test.log; exit $$status
 
 faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## the whole fault suite, ten minutes of fuzz, and connections left idle for some
 	@WIRE_FUZZ_SECONDS=$${WIRE_FUZZ_SECONDS:-600} LANE_QUIET_SECONDS=$${LANE_QUIET_SECONDS:-150} \
