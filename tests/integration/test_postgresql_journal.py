@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -26,10 +27,11 @@ from worker.journal.postgresql import journal as journals
 from worker.journal.postgresql.batch import Batch
 from worker.journal.postgresql.books import PostgresqlBooks
 from worker.journal.postgresql.journal import PostgresqlJournal
+from worker.journal.postgresql.outbox import PostgresqlOutbox
 from worker.journal.postgresql.schema import VERSION
 from worker.journal.postgresql.upkeep import migrate
 from worker.journal.postgresql.writing import Writer
-from worker.journal.protocol import NEW, Done, Held, New, Resume
+from worker.journal.protocol import NEW, Amendment, Done, Held, New, Resume
 from worker.journal.states import State
 from worker.local_postgresql import LocalPostgresql
 
@@ -105,6 +107,31 @@ def test_a_database_without_unicode_is_refused(databases: Databases) -> None:
         connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
     with pytest.raises(JournalMismatch, match="createdb --encoding UTF8"):
         prepare_journal(Postgresql(databases.server.url_of("ascii")))
+
+
+async def test_a_worker_needs_few_rights(url: str) -> None:
+    """What the documentation lists is enough to prepare, claim, amend, record, carry and publish."""
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE worker LOGIN PASSWORD 'secret'")
+        connection.execute("GRANT USAGE ON SCHEMA payment_journal TO worker")
+        connection.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA payment_journal TO worker")
+        connection.execute("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA payment_journal TO worker")
+        connection.execute("DROP TABLE payment_journal.history_rest, payment_journal.bodies_rest")
+    url = f"postgresql://worker:secret@{url.rpartition('@')[2]}"
+    assert prepare_journal(Postgresql(url)) is False
+    journal = await PostgresqlJournal.open(url, "a")
+    now, first = datetime.now(UTC), intent(carrying=Thirds())
+    await journal.claim([first], now)
+    second = intent(processor="beta", carrying=Thirds())
+    await journal.amend([Amendment(first.dispatch_id or "", "unroutable", second)], now)
+    await journal.record([dispatched(second)], now)
+    assert isinstance((await journal.claim([intent()], now))[0], Done)
+    await journal.close()
+    outbox = PostgresqlOutbox(url, "p")
+    due = outbox.due(now, 10)
+    assert due is not None
+    assert outbox.done(due.position)
+    outbox.close()
 
 
 async def test_a_user_without_rights(url: str) -> None:

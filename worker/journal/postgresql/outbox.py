@@ -23,7 +23,7 @@ from worker.journal.times import milliseconds
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_GIVEN_OUT: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM entries"
+_GIVEN_OUT: Final = "SELECT coalesce(pg_sequence_last_value('entries'), 0)"
 _WRITING: Final = """
     SELECT virtualtransaction FROM pg_locks
     WHERE locktype = 'relation' AND relation = 'history'::regclass AND mode = 'RowExclusiveLock' AND granted
