@@ -191,6 +191,7 @@ def test_the_audit_balances(day: Day) -> None:
             "studio-aurora/carried/processing/EUR",
             "its remainder is 1/8",
         ),
+        ("UPDATE payments SET way = 999 WHERE id = 10", "(journal)", "of which 40 can be read"),
         (
             "UPDATE payments SET payment_id = 'card-009' WHERE id = 9",
             "card-009",

@@ -174,6 +174,8 @@ def audit(books: Books, *, quick: bool = False, progress: Callable[[int], None] 
             if not quick:
                 _find_again(books, some, found)
             progress(found.payments)
+        if (size := books.size()) != found.payments:
+            found.misfit("(journal)", f"has {size} payments, of which {found.payments} can be read")
         for stray, is_known in _strays(books):
             if not is_known or stray.code == IdempotencyConflict.code:
                 found.unread += stray.happening in (Happening.DEAD_LETTERED, Happening.HELD)

@@ -138,6 +138,9 @@ class Books(Protocol):
         All of them are of one moment only ``at_one_moment``.
         """
 
+    def size(self) -> int:
+        """Return the number of payments, readable or not: ``pages`` leaves out rows that lead nowhere."""
+
     def strays(self) -> Iterator[Entry]:
         """Yield the entries of deliveries that held no claim, oldest first; as ``pages`` does."""
 

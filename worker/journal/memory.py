@@ -281,6 +281,10 @@ class MemoryBooks:
             carried = [each for each in self.memory.carried if each.payment_id == payment_id]
             yield Page(standing, entries, payment.known.charged, payment.known.keys, carried)
 
+    def size(self) -> int:
+        """See ``Books``."""
+        return len(self.memory.payments)
+
     def strays(self) -> Iterator[Entry]:
         """See ``Books``."""
         return (entry for entry in self.memory.entries if not entry.claimed)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from worker.errors import JournalCorrupt
 from worker.journal.changes import Put
 from worker.journal.protocol import Charged
 
@@ -19,8 +20,15 @@ def pack(charged: Charged, keys: Sequence[str]) -> str:
 
 
 def unpack(text: str | None) -> tuple[Charged | None, tuple[str, ...]]:
-    """Read what ``pack`` wrote."""
+    """Read what ``pack`` wrote.
+
+    Raises:
+        JournalCorrupt: it is something else.
+    """
     if text is None:
         return None, ()
-    gross, net, scale, fees, trail, keys = orjson.loads(text)
+    try:
+        gross, net, scale, fees, trail, keys = orjson.loads(text)
+    except (ValueError, TypeError):
+        raise JournalCorrupt(f"the journal has a payment charged with {text[:80]!r}, which is none") from None
     return Charged(gross, net, scale, tuple(fees), trail), tuple(keys)

@@ -11,8 +11,10 @@ from tests.support.carried import carried, planner
 from tests.support.journals import dispatched, ended, later
 from worker.bookkeeping.audit import Audit, audit
 from worker.bookkeeping.carried import CarryBooks
+from worker.errors import JournalCorrupt
 from worker.journal.books import Kept, Page
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal
+from worker.journal.packing import unpack
 from worker.journal.states import State
 from worker.money import Carry
 from worker.planning import Planner
@@ -70,6 +72,13 @@ async def test_a_trail_that_cannot_be_read_is_named() -> None:
         found = Audit()
         found.enter(page._replace(charged=page.charged._replace(trail=trail)))
         assert [misfit.problem for misfit in found.misfits] == ["how its fees were rounded cannot be read"]
+
+
+def test_a_charge_that_cannot_be_read_is_told() -> None:
+    """In words, wherever it is met."""
+    for text in ("{", "[1,2]", "7"):
+        with pytest.raises(JournalCorrupt, match="which is none"):
+            unpack(text)
 
 
 async def carried_page(memory: Memory) -> Page:

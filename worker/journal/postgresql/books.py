@@ -128,6 +128,10 @@ class PostgresqlBooks:
         """See ``Books``."""
         return read_pages(self.url, self.connection, bodies=bodies)
 
+    def size(self) -> int:
+        """See ``Books``."""
+        return int(self._fetch("SELECT count(*) FROM payments")[0][0])
+
     def strays(self) -> Iterator[Entry]:
         """See ``Books``."""
         return read_strays(self.url, self.connection)

@@ -133,6 +133,11 @@ class SqliteBooks:
         """See ``Books``."""
         return read_pages(self.path, self.connection, bodies=bodies)
 
+    def size(self) -> int:
+        """See ``Books``."""
+        with speaking_of(self.path):
+            return int(self.connection.execute("SELECT count(*) FROM payments").fetchone()[0])
+
     def strays(self) -> Iterator[Entry]:
         """See ``Books``."""
         return read_strays(self.path, self.connection)
