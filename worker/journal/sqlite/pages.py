@@ -29,7 +29,9 @@ STANDING_COLUMNS: Final = """
 STANDING_TABLES: Final = (
     "FROM payments AS p JOIN ways AS w ON w.id = p.way JOIN owners AS o ON o.id = p.owner"
 )
-_CHARGED: Final = Standing._fields.index("trail")
+_FINGERPRINT, _STATE, _PINNED, _BODY, _CHARGED = map(
+    Standing._fields.index, ("fingerprint", "state", "pinned", "body", "trail")
+)
 
 _SLICE: Final = f"""
     SELECT p.id, p.batch, p.start, p.length, {STANDING_COLUMNS} {STANDING_TABLES}
@@ -118,9 +120,9 @@ def read_dispatched(
 
 def standing_of(row: Sequence[Any], body: bytes | None) -> Standing:
     """Return the standing of a row of ``STANDING_COLUMNS``."""
-    payment_id, fingerprint, state, attempt, redrives, pinned, *more = row
-    standing = Standing(
-        payment_id, fingerprint.lower(), STATES[state], attempt, redrives, bool(pinned), *more
-    )
-    charged, _ = unpack(standing.trail)
-    return standing._replace(body=body, trail=None if charged is None else charged.trail)
+    values = list(row)
+    values[_FINGERPRINT], values[_STATE] = row[_FINGERPRINT].lower(), STATES[row[_STATE]]
+    values[_PINNED], values[_BODY] = bool(row[_PINNED]), body
+    charged, _ = unpack(row[_CHARGED])
+    values[_CHARGED] = None if charged is None else charged.trail
+    return Standing._make(values)
