@@ -11,9 +11,10 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
+from worker.bookkeeping.amounts import worth
 from worker.bookkeeping.carried import CarryBooks
 from worker.bookkeeping.chain import last_entry
-from worker.bookkeeping.page_checks import problems_of, worth
+from worker.bookkeeping.page_checks import problems_of
 from worker.errors import IdempotencyConflict
 from worker.journal.books import Books, Page, Standing
 from worker.journal.entries import Entry, Happening

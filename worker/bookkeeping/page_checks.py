@@ -5,19 +5,14 @@ from typing import Any
 
 import orjson
 
+from worker.bookkeeping.amounts import worth
 from worker.bookkeeping.chain import last_entry, leads_to, wrong_steps
 from worker.errors import WorkerError
 from worker.journal.books import Page, Standing
 from worker.journal.entries import Entry, Happening
 from worker.journal.states import State
-from worker.money import MAX_SCALE, format_units, parse_units
-from worker.money.text import POWERS
+from worker.money import format_units, parse_units
 from worker.planning import make_dispatch_id
-
-
-def worth(units: int, scale: int) -> int:
-    """Return an amount in units of 10^-12."""
-    return units * POWERS[MAX_SCALE - scale]
 
 
 def problems_of(page: Page) -> Iterator[str]:

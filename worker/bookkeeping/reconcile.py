@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
-from worker.bookkeeping.page_checks import worth
+from worker.bookkeeping.amounts import worth
 from worker.bookkeeping.seen import Seen
 from worker.bookkeeping.settlement import Line, Settled, Unreadable
 from worker.journal.books import Books, Standing

@@ -7,11 +7,11 @@ import orjson
 
 from schemas.dispatch import DISPATCH_ONLY_FIELDS
 from schemas.payment import Payment
+from worker.bookkeeping.amounts import worth
 from worker.errors import WorkerError
 from worker.journal.books import Standing
 from worker.journal.times import moment
 from worker.money import Amount, CompiledSchedule, parse_units
-from worker.money.text import MAX_SCALE, POWERS
 from worker.routing import NO_ANSWERS, PluginNeeded, Routed, RuleTable
 from worker.routing.alone import explain_alone
 
@@ -28,14 +28,12 @@ def steps_by_rules(standing: Standing, table: RuleTable) -> Steps:
     """Return the steps by a rule table; none where it is another version, or does not make these fees."""
     if standing.body is None or table.version != standing.rules_version:
         return ()
-    document = orjson.loads(standing.body)
-    own = {name: value for name, value in document.items() if name not in DISPATCH_ONLY_FIELDS}
     try:
+        document = orjson.loads(standing.body)
+        own = {name: value for name, value in document.items() if name not in DISPATCH_ONLY_FIELDS}
         payment = Payment.__pydantic_validator__.validate_python(own)
         units, scale = parse_units(payment.amount.value)
-        decision = table.route(
-            payment, moment(standing.created), NO_ANSWERS, units * POWERS[MAX_SCALE - scale]
-        )
+        decision = table.route(payment, moment(standing.created), NO_ANSWERS, worth(units, scale))
         if not isinstance(decision, Routed) or not isinstance(decision.fees, CompiledSchedule):
             return ()
         amount = Amount(units, scale, table.currencies.lookup(payment.amount.currency))
@@ -46,8 +44,11 @@ def steps_by_rules(standing: Standing, table: RuleTable) -> Steps:
 
 
 def fees_of(standing: Standing) -> Sequence[dict[str, Any]]:
-    """Return a dispatch's fees as its bytes have them; none where nothing is dispatched."""
-    fees: Sequence[dict[str, Any]] = orjson.loads(standing.body)["fees"] if standing.body else ()
+    """Return a dispatch's fees as its bytes have them; none where nothing is dispatched, or no dispatch."""
+    try:
+        fees: Sequence[dict[str, Any]] = orjson.loads(standing.body or b'{"fees":[]}')["fees"]
+    except (ValueError, KeyError, TypeError):  # the audit tells of it
+        return ()
     return fees
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
-from worker.bookkeeping.page_checks import worth
+from worker.bookkeeping.amounts import worth
 from worker.errors import InvalidSettlement, WorkerError
 from worker.money import parse_units
 

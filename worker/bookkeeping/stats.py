@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from worker.bookkeeping.page_checks import worth
+from worker.bookkeeping.amounts import worth
 from worker.journal.books import Books, Dimension
 from worker.journal.entries import Happening
 

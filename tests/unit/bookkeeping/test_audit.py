@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.journals import dispatch_body, dispatched, ended, intent, later
+from worker.bookkeeping.amounts import worth
 from worker.bookkeeping.audit import Audit, Misfit, Place, Sum, audit
-from worker.bookkeeping.page_checks import worth
 from worker.journal.books import Page, Standing
 from worker.journal.entries import Entry, Happening
 from worker.journal.memory import Memory, MemoryBooks, MemoryJournal

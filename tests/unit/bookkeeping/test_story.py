@@ -137,3 +137,12 @@ async def test_roundings_that_the_journal_keeps(memory: Memory, journal: MemoryJ
     assert len(kept_steps(standing)) == 2
     assert kept_steps(standing._replace(trail=trail.replace("0.34", "0.35"))) == ()
     assert kept_steps(standing._replace(trail=None)) == ()
+
+
+async def test_fees_that_cannot_be_read(memory: Memory, journal: MemoryJournal) -> None:
+    """Bytes that are no dispatch do not keep its story from being told."""
+    await journal.claim([intent(body=b"{")], NOW)
+    story = read_story(MemoryBooks(memory), "pay-1")
+    assert story is not None
+    assert (story.fees, story.steps) == ((), ())
+    assert steps_by_rules(stands(memory), rule_table()) == ()
