@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from threading import Event
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -24,11 +23,12 @@ from worker.journal.postgresql.books import PostgresqlBooks
 from worker.journal.postgresql.journal import PostgresqlJournal
 from worker.journal.postgresql.outbox import PostgresqlOutbox
 from worker.journal.protocol import Charged, Ending, Intent, Journal
-from worker.journal.sqlite import index
+from worker.journal.sqlite import index, sieve
 from worker.journal.sqlite.books import SqliteBooks
-from worker.journal.sqlite.index import Indexing, index_tail
+from worker.journal.sqlite.index import Indexing
 from worker.journal.sqlite.journal import SqliteJournal
 from worker.journal.sqlite.outbox import SqliteOutbox
+from worker.journal.sqlite.sieve import Sieved, Sieving
 from worker.journal.sqlite.upkeep import migrate
 from worker.journal.states import State
 from worker.money import Carry, format_units
@@ -107,15 +107,27 @@ async def _postgresql_rig(url: str, stack: ExitStack) -> JournalRig:
 
 @contextmanager
 def indexed_at_once() -> Iterator[None]:
-    """Every payment goes from the tail to the index right after its transaction, two to a slice."""
+    """Every payment goes from the tail to the index right after its transaction, two to a slice.
+
+    The index is sieved from the beginning, by a sieve that is made at once.
+    """
 
     def start(indexing: Indexing) -> None:
-        index_tail(indexing.path, indexing.owner, indexing.turn, Event())
+        indexing._run()
 
+    def tend(sieving: Sieving, sieved: Sieved, rows: int) -> None:
+        made = real_tend(sieving, sieved, rows)
+        if sieving._thread is not None:
+            sieving._thread.join()
+        return made
+
+    real_tend = Sieving.tend
     with (
         patch.object(index, "SHORTEST_TAIL", 1),
         patch.object(index, "SLICE_ROWS", 2),
         patch.object(Indexing, "start", start),
+        patch.object(sieve, "SMALLEST_INDEX", 1),
+        patch.object(Sieving, "tend", tend),
     ):
         yield
 

@@ -84,9 +84,7 @@ def test_one_process_at_a_time(path: Path, connection: sqlite3.Connection) -> No
     assert indexed(connection) == (20, 20)
 
 
-async def test_a_payment_that_is_there_twice(
-    path: Path, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_payment_that_is_there_twice(path: Path, connection: sqlite3.Connection) -> None:
     """Somebody has written into the file: it is found when it is indexed, and nothing goes on."""
     columns = ", ".join(
         name for _, name, *_ in connection.execute("PRAGMA table_info(payments)") if name != "id"
@@ -95,12 +93,9 @@ async def test_a_payment_that_is_there_twice(
     with pytest.raises(JournalCorrupt, match="pay-6 is in the journal twice"):
         index_tail(path, "a", Lock(), Event())
     connection.execute("UPDATE indexed SET lease_until = 0")
-    monkeypatch.setattr(index, "SHORTEST_TAIL", 1)
     journal = SqliteJournal.open(path, "b")
     assert await journal.claim([intent("pay-99")], later(3)) == [NEW]
-    while journal._indexing._corrupt is None:
-        journal._indexing.start()
-        journal._indexing._thread.join()  # type: ignore[union-attr]
+    journal._indexing._run()
     with pytest.raises(JournalCorrupt, match="pay-6"):
         await journal.claim([intent("pay-100")], later(4))
     await journal.close()

@@ -19,6 +19,7 @@ import orjson
 
 from worker.errors import JournalCorrupt, WorkerError
 from worker.journal.sqlite.connection import connect, speaking_of
+from worker.journal.sqlite.sieve import Sieved
 
 SHORTEST_TAIL: Final = 16_384
 LONGEST_TAIL: Final = 262_144
@@ -40,12 +41,17 @@ class Index:
     """The last row that is in the index on disk; later ones are in the tail."""
     seen: int = 0
     tail: dict[str, int] = field(default_factory=dict)
+    sieved: Sieved = field(default_factory=Sieved)
     _fresh: dict[str, int] = field(default_factory=dict)
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """Learn what other processes have added since the last transaction."""
         upto, last = connection.execute(_STATE).fetchone()
         if upto > self.upto:
+            if upto <= self.seen:
+                self.sieved.add([payment_id for payment_id, row in self.tail.items() if row <= upto])
+            else:  # others have added and indexed rows that this process never saw
+                self.sieved.lose()
             self.tail = {payment_id: row for payment_id, row in self.tail.items() if row > upto}
             self.upto, self.seen = upto, max(self.seen, upto)
         if last > self.seen:
@@ -55,8 +61,8 @@ class Index:
     def find(self, connection: sqlite3.Connection, payment_ids: Collection[str]) -> dict[str, int]:
         """Return the rows of those payments that there are."""
         found: dict[str, int] = {}
-        if self.upto:
-            found.update(connection.execute(_INDEXED, (orjson.dumps(list(payment_ids)).decode(),)))
+        if self.upto and (asked := self.sieved.sift(payment_ids)):
+            found.update(connection.execute(_INDEXED, (orjson.dumps(list(asked)).decode(),)))
         for known in (self.tail, self._fresh):
             found.update((payment_id, known[payment_id]) for payment_id in known.keys() & payment_ids)
         return found
@@ -92,10 +98,13 @@ class Indexing:
     _corrupt: JournalCorrupt | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _not_before: float = 0.0
 
     def start(self) -> None:
-        """Begin, unless it is going on."""
-        if self._thread is None or not self._thread.is_alive():
+        """Begin, unless it is going on or was begun a moment ago."""
+        now = time.monotonic()
+        if now >= self._not_before and (self._thread is None or not self._thread.is_alive()):
+            self._not_before = now + 1.0
             self._thread = threading.Thread(target=self._run, name="journal index", daemon=True)
             self._thread.start()
 

@@ -1,6 +1,7 @@
 """The SQLite journal as the pipeline sees it: one thread writes, and what waits is one transaction."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from worker.journal.sqlite.batch import Batch, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.index import Index, Indexing
 from worker.journal.sqlite.reading import read_secret
+from worker.journal.sqlite.sieve import SMALLEST_INDEX, Sieving
 from worker.journal.sqlite.writing import Interned
 
 MAX_REQUESTS: Final = 16
@@ -56,9 +58,11 @@ class SqliteJournal:
     _mine: Mine = field(default_factory=Mine)
     _index: Index = field(default_factory=Index)
     _indexing: Indexing = field(init=False)
+    _sieving: Sieving = field(init=False)
 
     def __post_init__(self) -> None:
         self._indexing = Indexing(self.path, self.owner)
+        self._sieving = Sieving(self.path)
 
     @classmethod
     def open(cls, path: Path, owner: str, lease_seconds: float = 60.0) -> "SqliteJournal":
@@ -78,6 +82,11 @@ class SqliteJournal:
         journal._thread = threading.Thread(target=journal._work, name="journal", daemon=True)
         journal._thread.start()
         return journal
+
+    @property
+    def wants_sieve(self) -> bool:
+        """Whether the index is large and its sieve not made yet: claims take somewhat longer until it is."""
+        return self._index.upto >= SMALLEST_INDEX and self._index.sieved.sieve is None
 
     async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""
@@ -126,6 +135,7 @@ class SqliteJournal:
             if ending:
                 break
         self._indexing.stop()
+        self._sieving.stop()
         self._disconnect()
 
     def _transact(self, group: Sequence[_Request]) -> None:
@@ -141,8 +151,10 @@ class SqliteJournal:
             self._disconnect()
             for request in group:
                 request.error = error
-        if self._index.is_due:
-            self._indexing.start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: another time
+            if self._index.is_due:
+                self._indexing.start()
+            self._sieving.tend(self._index.sieved, self._index.upto)
 
     def _try(self, group: Sequence[_Request], *, careful: bool) -> None:
         if self._connection is None:
