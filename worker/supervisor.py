@@ -75,7 +75,7 @@ async def _work(settings: Settings, loaded: LoadedRules, plugins: Registry) -> i
     loop.add_signal_handler(HURRY, lambda: loop.call_later(HURRY_SECONDS, working.cancel))
     try:
         await asyncio.wait({working})
-        if working.cancelled():
+        if working.cancelled() and working.cancelling():
             log.warning(
                 "hurried: the broker delivers again what was not finished", counts=dict(worker.counts)
             )

@@ -7,6 +7,7 @@ import pytest
 from tests.faults.conftest import ALSO_STANDARD, Scale
 from tests.support.bench import Bench
 from tests.support.proxy import ACKS, CONFIRMS, NOTHING, Proxy
+from tests.support.stage import eventually
 
 pytestmark = pytest.mark.parametrize("lane", ALSO_STANDARD)
 
@@ -91,3 +92,22 @@ async def test_swallowed_acks_are_made_up_for_by_the_journal(bench: Bench, proxy
     await bench.drained()
     assert '"duplicate": ' in worker.log
     assert bench.ledger.repeats < 60
+
+
+@pytest.mark.forgetful
+async def test_swallowed_acks_repeat_everything_without_a_journal(bench: Bench, proxy: Proxy) -> None:
+    """Nobody remembers, so all are dispatched again: the same bytes to the same processor."""
+    proxy.swallowed = ACKS
+    worker = bench.start(through=proxy)
+    await bench.publish(60)
+    await bench.arrives(60)
+    proxy.cut()
+    proxy.swallowed = NOTHING
+    await worker.in_session(2)
+
+    async def repeated() -> bool:
+        await bench.collect()
+        return bench.ledger.repeats >= 60
+
+    await eventually(repeated, "sixty repeats")
+    await bench.drained()

@@ -14,7 +14,6 @@ from worker.local_broker import LocalBroker
 from worker.rabbitmq import free_ports
 
 PAYMENTS = 15
-"""Too few for a circuit breaker to open."""
 
 
 async def starting(bench: Bench, proxy: Proxy) -> WorkerProcess:
@@ -61,6 +60,7 @@ async def busy(bench: Bench, proxy: Proxy) -> WorkerProcess:
 async def retrying(bench: Bench, proxy: Proxy) -> WorkerProcess:
     """What it holds waits for another try in process."""
     await bench.unbind("alpha")
+    bench.without_breakers()
     worker = bench.start(retry_in_process=60.0, drain_timeout=0.3)
     await worker.in_session()
     await asyncio.sleep(0.3)
@@ -124,6 +124,7 @@ async def test_sigterm_ends_a_worker_that_the_broker_blocks(node_bench: Bench, n
 async def test_a_second_sigterm_hurries(bench: Bench) -> None:
     """Who drains for minutes stops at once when told again, exits with 0, and loses nothing."""
     await bench.unbind("alpha")
+    bench.without_breakers()
     await bench.publish(PAYMENTS)
     slow = {"PAYMENT_WORKER_RETRY_IN_PROCESS": "60s", "PAYMENT_WORKER_DRAIN_TIMEOUT": "10m"}
     with bench.command(**slow) as worker:

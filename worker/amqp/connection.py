@@ -140,10 +140,21 @@ async def connected(broker: Broker, name: str) -> AsyncIterator[AbstractConnecti
     connection = await connect(broker, name, aio_pika.Connection)
     try:
         yield underlay(connection)
-    except (AMQPConnectionError, ChannelInvalidStateError) as error:
+    except (AMQPConnectionError, ChannelInvalidStateError, asyncio.CancelledError) as error:
+        if is_stopped_by(error):
+            raise
         raise BrokerUnavailable(f"the connection to {broker.address} ended: {_cause(error)}") from error
     finally:
         await connection.close()
+
+
+def is_stopped_by(error: BaseException) -> bool:
+    """Whether this is somebody's wish that the current task stops.
+
+    aiormq, too, cancels what waits on a connection: when it gives the connection up.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def return_reason(error: PublishError) -> str:
@@ -185,7 +196,10 @@ def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
         return BrokerUnavailable(
             f"no answer from {broker.address} within {broker.connect_timeout_seconds:g} s; is it RabbitMQ?"
         )
-    if isinstance(error, AMQPError | OSError):
+    # aiormq stops an iteration where the peer has hung up at once, and cancels where it gives the peer up.
+    if isinstance(error, AMQPError | OSError | StopAsyncIteration | asyncio.CancelledError) and (
+        not is_stopped_by(error)
+    ):
         return BrokerUnavailable(
             f"cannot reach RabbitMQ at {broker.address}: {_cause(error)}; is it running?"
             " `payment-worker broker` starts a private one"
@@ -209,4 +223,6 @@ def _closed_instead_of_opened(error: BaseException) -> bool:
 def _cause(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError) or error.args[:1] == (errno.ECONNREFUSED,):
         return "connection refused"
+    if isinstance(error, StopAsyncIteration):
+        return "it closed the connection at once"
     return str(error) or type(error).__name__

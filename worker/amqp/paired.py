@@ -17,7 +17,14 @@ from aiormq.channel import Channel
 from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelInvalidStateError
 
 from worker.amqp.confirm_clock import ConfirmClock
-from worker.amqp.connection import Broker, connect, explain_closing, open_channel, underlay
+from worker.amqp.connection import (
+    Broker,
+    connect,
+    explain_closing,
+    is_stopped_by,
+    open_channel,
+    underlay,
+)
 from worker.amqp.lane import Outgoing, Refused, Unknown
 from worker.amqp.outlets import Outlets
 from worker.amqp.topology import look_at
@@ -83,8 +90,10 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         except (*CHANNEL_ERRORS, RuntimeError) as error:  # aiormq raises RuntimeError on what has closed
             await lane._shut("the lane could not start")
             raise BrokerUnavailable(f"cannot consume {queue}: {error}") from error
-        except BaseException:
+        except BaseException as error:
             await lane._shut("the lane could not start")
+            if isinstance(error, asyncio.CancelledError) and not is_stopped_by(error):
+                raise BrokerUnavailable(f"cannot consume {queue}: {explain_closing(error)}") from error
             raise
         return lane
 

@@ -3,11 +3,12 @@
 import asyncio
 import ssl
 
+import aio_pika
 import pytest
 from aiormq.exceptions import AMQPConnectionError, ConnectionClosed
 from yarl import URL
 
-from worker.amqp.connection import Broker, _explain, explain_closing
+from worker.amqp.connection import Broker, _explain, connect, explain_closing
 from worker.errors import BrokerUnavailable
 
 BROKER = Broker(URL("amqps://user:secret@broker.example:5671/"), 10, 5.0)
@@ -36,6 +37,32 @@ def test_a_tls_error_that_aiormq_has_wrapped_is_named() -> None:
     assert "no TLS connection to amqps://user@broker.example:5671/" in str(explained)
     assert "cafile=" in str(explained)
     assert "secret" not in str(explained)
+
+
+@pytest.mark.parametrize("error", [StopAsyncIteration(), asyncio.CancelledError()])
+async def test_whatever_aiormq_ends_a_handshake_with_is_an_unavailable_broker(error: BaseException) -> None:
+    """It stops an iteration where the peer hangs up at once, and cancels where it gives a peer up itself."""
+
+    class HangsUp(aio_pika.Connection):
+        async def connect(self, _: object = None) -> None:  # type: ignore[override]
+            raise error
+
+    with pytest.raises(BrokerUnavailable, match=r"broker\.example"):
+        await connect(BROKER, "a test", HangsUp)
+
+
+async def test_who_is_told_to_stop_while_connecting_stops() -> None:
+    """A cancellation of our own is no trouble with the broker."""
+
+    class Hangs(aio_pika.Connection):
+        async def connect(self, _: object = None) -> None:  # type: ignore[override]
+            await asyncio.Event().wait()
+
+    connecting = asyncio.create_task(connect(BROKER, "a test", Hangs))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
 
 
 def test_addresses_are_tried_from_the_last_that_answered() -> None:
