@@ -141,6 +141,10 @@ class Load:
     async def publish(self, payments: Sequence[Sent]) -> None:
         """Publish until each is confirmed, through whatever happens to broker and connection."""
         self.sent += payments
+        await self.publish_again(payments)
+
+    async def publish_again(self, payments: Sequence[Sent]) -> None:
+        """Publish at least once more what was made before, until each is confirmed."""
         left = list(payments)
         while left:
             with contextlib.suppress(*BROKEN):
