@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.bad_bodies import BODIES
 from tests.support.bodies import payment, payment_fields
 from tests.support.stage import Received, Stage, eventually, open_stage
 from worker.generate import generate
@@ -20,80 +21,6 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-def with_amount(value: bytes) -> bytes:
-    """A payment whose amount's value is these bytes of JSON."""
-    return payment().replace(b'"12.34"', value)
-
-
-BODIES = {
-    "not-json": (b'{"payment_id": "pay-1", oops', "malformed_message"),
-    "plain-text": (b"pay 12 euros to studio-aurora", "malformed_message"),
-    "array": (b"[" + payment() + b"]", "malformed_message"),
-    "string": (b'"payment"', "malformed_message"),
-    "null": (b"null", "malformed_message"),
-    "two-payments": (payment() + b"\n" + payment("pay-2"), "malformed_message"),
-    "byte-order-mark": (b"\xef\xbb\xbf" + payment(), "malformed_message"),
-    "raw-nul-byte": (payment() + b"\x00", "malformed_message"),
-    "raw-nul-in-string": (payment("pay-X").replace(b"X", b"\x00"), "malformed_message"),
-    "lone-surrogate": (payment(note="X").replace(b"X", rb"\ud800"), "malformed_message"),
-    "blank": (b" \r\n", "malformed_message"),
-    "wrong-shape": (b'{"order": 7, "total": "12.34 EUR"}', "invalid_payment"),
-    "missing-member": (payment().replace(b'"merchant_id"', b'"merchant"'), "invalid_payment"),
-    "amount-is-text": (payment(amount="12.34 EUR"), "invalid_payment"),
-    "amount-is-null": (payment(amount=None), "invalid_payment"),
-    "metadata-is-nested": (payment(metadata={"a": {"b": "c"}}), "invalid_payment"),
-    "country-that-is-none": (payment(country="XX"), "invalid_payment"),
-    "date-that-is-none": (payment(created_at="2026-02-30T12:00:00Z"), "invalid_payment"),
-    "type-in-capitals": (payment(type="CARD"), "invalid_payment"),
-    "member-of-the-dispatch": (payment(dispatch_id="0" * 32), "invalid_payment"),
-    "unknown-currency": (payment(currency="EUX"), "unknown_currency"),
-    "lower-case-currency": (payment(currency="eur"), "unknown_currency"),
-    "withdrawn-currency": (payment(currency="DEM"), "withdrawn_currency"),
-    "too-many-digits": (payment(value="1.0000000000001"), "too_many_digits"),
-    "zero": (payment(value="0"), "amount_not_positive"),
-    "zero-with-decimals": (payment(value="0.00"), "amount_not_positive"),
-    "negative": (payment(value="-12.34"), "amount_not_positive"),
-    "negative-zero": (payment(value="-0.00"), "invalid_amount"),
-    "nan-as-text": (payment(value="NaN"), "invalid_amount"),
-    "infinity-as-text": (payment(value="Infinity"), "invalid_amount"),
-    "exponent-as-text": (payment(value="1e3"), "invalid_amount"),
-    "thousands": (payment(value="1,234.56"), "invalid_amount"),
-    "arabic-digits": (payment(value="\u0661\u0662.\u0663"), "invalid_amount"),
-    "empty-amount": (payment(value=""), "invalid_amount"),
-    "nan": (with_amount(b"NaN"), "malformed_message"),
-    "infinity": (with_amount(b"-Infinity"), "malformed_message"),
-    "number": (with_amount(b"12.34"), "amount_not_text"),
-    "integer": (with_amount(b"12"), "amount_not_text"),
-    "number-of-400-digits": (with_amount(b"7" * 400), "number_out_of_range"),
-    "text-of-400-digits": (payment(value="7" * 400), "amount_overflow"),
-    "beyond-64-bits": (payment(value="9223372036854775808"), "amount_overflow"),
-    "number-beyond-double": (payment()[:-1] + b', "n": 1e400}', "number_out_of_range"),
-    "duplicate-key": (payment()[:-1] + b', "type": "wallet"}', "duplicate_key"),
-    "equal-duplicate-key": (payment()[:-1] + b', "type": "card"}', "duplicate_key"),
-    "duplicate-key-in-amount": (
-        payment().replace(b'"currency"', b'"value": "1.00", "currency"'),
-        "duplicate_key",
-    ),
-    "duplicate-key-by-escape": (payment()[:-1] + rb', "\u0074ype": "wallet"}', "duplicate_key"),
-    "nested-1000-deep": (payment()[:-1] + b', "n": ' + b"[" * 1000 + b"]" * 1000 + b"}", "nesting_too_deep"),
-    "nested-100000-deep": (
-        payment()[:-1] + b', "n": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
-        "nesting_too_deep",
-    ),
-    "nul-in-payment-id": (payment("pay-\x00"), "invalid_identifier"),
-    "bidi-in-payment-id": (payment("pay-\u202e1"), "invalid_identifier"),
-    "bidi-in-merchant-id": (payment(merchant_id="studio\u202e"), "invalid_identifier"),
-    "nul-in-customer-id": (payment(customer_id="player\x00"), "invalid_identifier"),
-    "newline-after-id": (payment("pay-1\n"), "invalid_identifier"),
-    "long-id": (payment("p" * 65), "invalid_identifier"),
-    "empty-id": (payment(""), "invalid_identifier"),
-    "invalid-utf-8": (payment("pay-X").replace(b"X", b"\xff"), "invalid_encoding"),
-    "latin-1": (payment(note="X").replace(b"X", "\xe9".encode("latin-1")), "invalid_encoding"),
-    "utf-16": (payment().decode().encode("utf-16-le"), "malformed_message"),
-    "empty": (b"", "empty_message"),
-    "10-MiB": (payment(note="x" * (10 * 1024 * 1024)), "message_too_large"),
-    "no-route": (payment(type="bank_transfer"), "no_route"),
-}
 TENANT = {"tenant": "blue"}
 PROPERTIES: dict[str, tuple[dict[str, Any], str]] = {
     "xml": ({"content_type": "application/xml"}, "unsupported_content_type"),
