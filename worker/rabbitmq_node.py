@@ -105,7 +105,7 @@ class NodeLayout:
         """
         folder = str(self.folder)
         erl_args = (
-            f"+S {self.schedulers}:{self.schedulers} -kernel inet_dist_use_interface {{127,0,0,1}}"
+            f"+S {self.schedulers}:{self.schedulers} +stbt u -kernel inet_dist_use_interface {{127,0,0,1}}"
             " -start_epmd false -noinput"
         )
         return {key: os.environ[key] for key in _INHERITED if key in os.environ} | {
