@@ -101,7 +101,8 @@ class NodeLayout:
 
         The names are those of RabbitMQ's configuration guide. Distribution listens on 127.0.0.1 only. With
         ALLOW_INPUT the script becomes the node, so that its process id is the node's, and -noinput takes the
-        console away again.
+        console away again. Schedulers are not bound to processors (+stbt u), as RabbitMQ's default has it:
+        workers run on the same ones here, and a bound scheduler would wait for its own while another idles.
         """
         folder = str(self.folder)
         erl_args = (
