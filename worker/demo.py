@@ -137,7 +137,8 @@ class Demo:
 
         failures = await publish_all(gateway, exchange, read_messages(lines(), lambda _: None), confirmed)
         self.tally.problems += [
-            f"payment {failure.number} was not published: {failure.reason}" for failure in failures
+            f"payment {failure.message.numbers[0]} was not published: {failure.reason}"
+            for failure in failures
         ]
 
     def _received(self, processor: str) -> ConsumerCallback:

@@ -4,7 +4,7 @@ A leaf's ``code`` is stable: it is the dead letter's header, the metric label an
 This module imports nothing, so that everything may import it.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
 
 class WorkerError(Exception):
@@ -297,6 +297,42 @@ class BrokerUnavailable(TransientError):
     """No connection to the broker, or it ended."""
 
     code = "broker_unavailable"
+
+
+class Unconfirmed(NamedTuple):
+    """A payment of a producer that the broker has not confirmed.
+
+    ``number`` is its place among those given, from 1. ``unknown``: it may have arrived. To publish ``body``
+    again is safe in any case, since the worker's journal drops a repeat.
+    """
+
+    number: int
+    payment_id: str | None
+    reason: str
+    unknown: bool
+    body: bytes
+
+
+class PaymentsUnconfirmed(TransientError):
+    """Some of a producer's payments are not confirmed; ``confirmed`` says how many are.
+
+    Those behind the last of ``unconfirmed`` were not looked at.
+    """
+
+    code = "payments_unconfirmed"
+    _SHOWN: Final = 3
+
+    def __init__(self, confirmed: int, unconfirmed: tuple[Unconfirmed, ...]) -> None:
+        super().__init__(confirmed, unconfirmed)
+        self.confirmed = confirmed
+        self.unconfirmed = unconfirmed
+
+    def __str__(self) -> str:
+        """Say how many, and the first few by name."""
+        shown = [f"{one.payment_id or f'number {one.number}'}: {one.reason}" for one in self.unconfirmed]
+        more = f"; and {len(shown) - self._SHOWN:,} more" if len(shown) > self._SHOWN else ""
+        told = "; ".join(shown[: self._SHOWN])
+        return f"payments not confirmed: {len(shown):,}, confirmed: {self.confirmed:,}; {told}{more}"
 
 
 class WireError(TransientError):

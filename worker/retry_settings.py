@@ -16,13 +16,24 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from worker.errors import BrokerUnavailable, JournalUnavailable, TransientError, WireError
+from worker.errors import (
+    BrokerUnavailable,
+    JournalUnavailable,
+    PaymentsUnconfirmed,
+    TransientError,
+    WireError,
+)
 
 EXAMPLE: Final = '{"unroutable": {"attempts": 3, "delays": ["5s", "1m"], "in_process": "1s"}}'
 MAX_ATTEMPTS: Final = 100  # each is listed in a header, and headers must fit one frame
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_NO_ATTEMPT: Final = (BrokerUnavailable, JournalUnavailable, WireError)  # they end the session instead
+_NO_ATTEMPT: Final = (  # they end the session instead, or are a producer's
+    BrokerUnavailable,
+    JournalUnavailable,
+    WireError,
+    PaymentsUnconfirmed,
+)
 
 
 def parse_duration(text: object) -> object:

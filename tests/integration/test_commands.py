@@ -1,6 +1,7 @@
 """The commands beside ``run``, as a user types them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_publish_reads_a_file(run: Run, rules: Path, tmp_path: Path) -> None:
     file.write_text(run_command("generate", "1200", "--seed", "2").stdout)
     code, out, _ = run("publish", str(file))
     assert (code, out.split()[0]) == (0, "1,200")
+
+
+def test_publish_gathers_batches(run: Run, rules: Path, broker: LocalBroker, prefix: str) -> None:
+    """With --batch, lines travel as NDJSON; each that is not taken is named by its own number."""
+    declared(run, rules)
+    lines = [payment(f"p-{number}") for number in range(5)]
+    stdin = b"\n\n".join(lines)
+    code, out, _ = run("publish", "-", "--batch", "2", stdin=stdin)
+    assert (code, out) == (0, f"5 payments confirmed by the exchange {prefix}\n")
+    with pika_channel(broker.url) as channel:
+        taken = [channel.basic_get(f"{prefix}.incoming", auto_ack=True) for _ in range(3)]
+        channel.queue_unbind(f"{prefix}.incoming", prefix, "#")
+    assert [body.split() for _, _, body in taken] == [
+        [word for line in lines[at : at + 2] for word in line.split()] for at in (0, 2, 4)
+    ]
+    kinds = [properties.content_type for _, properties, _ in taken]
+    assert kinds == ["application/x-ndjson", "application/x-ndjson", "application/json"]
+    code, _, err = run("publish", "-", "--batch", "2", stdin=stdin)
+    assert code == 1
+    assert re.findall(r"line (\d+)", err) == ["1", "3", "5", "7", "9"]
 
 
 def test_publish_without_topology_says_so(run: Run, prefix: str) -> None:

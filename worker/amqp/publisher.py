@@ -1,12 +1,14 @@
-"""Publishing from the command line: bodies to one exchange, each confirmed, many in flight."""
+"""Publishing for producers: messages to one exchange, each confirmed, a bounded number in flight."""
 
 import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final, Self
 
 from aiormq.abc import AbstractConnection
+from aiormq.channel import Channel
 from aiormq.exceptions import (
     AMQPError,
     ChannelInvalidStateError,
@@ -15,36 +17,162 @@ from aiormq.exceptions import (
     PublishError,
 )
 
-from worker.amqp.connection import frame_max, open_channel, return_reason
+from worker.amqp.connection import frame_max, is_stopped_by, open_channel, return_reason
 from worker.amqp.lane import EncodedProperties, Properties
 from worker.amqp.standard import ChannelProperties
 from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
-from worker.errors import BrokerUnavailable, MalformedProperties, TopologyMismatch
+from worker.errors import BrokerUnavailable, MalformedProperties, TopologyMismatch, WorkerError
 
-WINDOW = 500
+WINDOW: Final = 500
+"""Messages in flight, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One body with its routing key. ``number`` is its place in the source, counted from 1.
+    """One body with its routing key. ``numbers`` are the places of its payments in the source, from 1.
 
-    Without ``properties`` it is JSON. A message id of its own is unique; without one it gets one.
+    Without ``properties`` it is JSON. A message id of its own is unique; without one it gets one. Messages of
+    one ``line`` go out one after another, each once the one before it is confirmed.
     """
 
-    number: int
+    numbers: tuple[int, ...]
     routing_key: str
     body: bytes
     properties: Properties | EncodedProperties = field(
         default_factory=lambda: Properties(content_type="application/json")
     )
+    line: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that the broker has not taken."""
+    """A message that the broker has not confirmed. ``unknown``: nobody knows whether it has taken it."""
 
-    number: int
+    message: Message
     reason: str
+    unknown: bool = False
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Publishes to one exchange over one channel, persistent and mandatory. Make it with ``open``.
+
+    All ``publish`` calls together have at most ``window`` messages in flight. Once the channel has ended,
+    ``ended`` says why, and nothing more is sent.
+    """
+
+    exchange: str
+    confirm_timeout_seconds: float
+    _channel: Channel
+    _max_bytes: int
+    _slots: asyncio.Semaphore
+    ended: WorkerError | None = None
+    _identity: str = field(default_factory=lambda: secrets.token_hex(8))
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    @classmethod
+    async def open(
+        cls,
+        connection: AbstractConnection,
+        exchange: str,
+        *,
+        window: int = WINDOW,
+        confirm_timeout_seconds: float = 30.0,
+    ) -> Self:
+        """Open a channel on the connection."""
+        max_bytes = frame_max(connection) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
+        channel = await open_channel(connection)
+        return cls(exchange, confirm_timeout_seconds, channel, max_bytes, asyncio.Semaphore(window))
+
+    async def publish(
+        self, messages: Iterable[Message], on_confirmed: Callable[[Message], None]
+    ) -> list[Failure]:
+        """Publish all and return those that are not confirmed; ``on_confirmed`` learns the others.
+
+        Where the channel ends, no more messages are taken, and those in flight are returned as ``unknown``.
+        """
+        failures: list[Failure] = []
+        last_of: dict[str, asyncio.Task[bool]] = {}
+        running: set[asyncio.Task[bool]] = set()
+
+        async def in_turn(message: Message, before: asyncio.Task[bool] | None) -> bool:
+            try:
+                if before is None or await before:
+                    failure = await self._send(message)
+                else:
+                    failure = Failure(message, f"not sent: one before it of {message.line} is not confirmed")
+            finally:
+                self._slots.release()
+            if failure is not None:
+                failures.append(failure)
+                return False
+            on_confirmed(message)
+            if message.line is not None and last_of[message.line] is asyncio.current_task():
+                del last_of[message.line]
+            return True
+
+        try:
+            for message in messages:
+                await self._slots.acquire()
+                if self.ended is not None:
+                    self._slots.release()
+                    failures.append(Failure(message, f"not sent: {self.ended}"))
+                    break
+                before = None if message.line is None else last_of.get(message.line)
+                task = asyncio.create_task(in_turn(message, before))
+                if message.line is not None:
+                    last_of[message.line] = task
+                running.add(task)
+                task.add_done_callback(running.discard)
+            await asyncio.gather(*running)
+        finally:
+            for task in running:
+                task.cancel()
+        return sorted(failures, key=lambda failure: failure.message.numbers)
+
+    async def _send(self, message: Message) -> Failure | None:
+        if self.ended is not None:
+            return Failure(message, f"not sent: {self.ended}")
+        message_id = message.properties.message_id or f"{self._identity}-{next(self._ids)}"
+        try:
+            await self._channel.basic_publish(
+                message.body, exchange=self.exchange, routing_key=message.routing_key,
+                properties=ChannelProperties(message.properties, message_id, self._max_bytes),
+                mandatory=True, wait=False, timeout=self.confirm_timeout_seconds,
+            )  # fmt: skip
+        except (MalformedProperties, DeliveryError) as error:
+            return Failure(message, _why(error))
+        except TimeoutError:
+            seconds = self.confirm_timeout_seconds
+            return Failure(message, f"no confirm within {seconds:g} s: it may have arrived", unknown=True)
+        except (AMQPError, ChannelInvalidStateError, OSError, asyncio.CancelledError) as error:
+            if is_stopped_by(error):
+                raise
+            self.ended = self.ended or self._explain(error)
+            return Failure(message, f"{self.ended}; it may have arrived", unknown=True)
+        return None
+
+    def _explain(self, error: BaseException) -> WorkerError:
+        if isinstance(error, ChannelNotFoundEntity):
+            return TopologyMismatch(
+                f"the broker has no exchange {self.exchange}; `payment-worker topology declare` creates it,"
+                " or check --prefix"
+            )
+        return BrokerUnavailable(f"the connection ended: {str(error) or type(error).__name__}")
+
+    async def close(self) -> None:
+        """End the channel; nothing is sent any more."""
+        await self._channel.close()
+
+
+def _why(refusal: MalformedProperties | DeliveryError) -> str:
+    match refusal:
+        case PublishError():
+            return f"returned by the broker: {return_reason(refusal)}"
+        case DeliveryError():
+            return "refused by the broker: a queue is full"
+        case _:
+            return str(refusal)
 
 
 async def publish_all(
@@ -53,53 +181,31 @@ async def publish_all(
     messages: Iterable[Message],
     on_confirmed: Callable[[int], None],
 ) -> list[Failure]:
-    """Publish all, persistent and mandatory, up to ``WINDOW`` in flight; return those refused.
+    """Publish all messages for a command; return those refused.
 
-    ``on_confirmed`` learns how many more were confirmed.
+    ``on_confirmed`` learns how many more payments were confirmed.
 
     Raises:
         TopologyMismatch: there is no such exchange.
-        BrokerUnavailable: the connection ended; it says how many were confirmed until then.
+        BrokerUnavailable: the connection ended; it says how many payments were confirmed until then.
     """
-    channel = await open_channel(connection)
-    identity, ids = secrets.token_hex(8), itertools.count(1)
-    max_bytes = frame_max(connection) - FRAME_OVERHEAD_BYTES - CONTENT_FIELDS_BYTES
-    failures: list[Failure] = []
+    publisher = await Publisher.open(connection, exchange)
     confirmed = 0
 
-    async def publish(message: Message) -> bool:
-        message_id = message.properties.message_id or f"{identity}-{next(ids)}"
-        try:
-            await channel.basic_publish(
-                message.body, exchange=exchange, routing_key=message.routing_key,
-                properties=ChannelProperties(message.properties, message_id, max_bytes),
-                mandatory=True, wait=False,
-            )  # fmt: skip
-        except MalformedProperties as error:
-            failures.append(Failure(message.number, str(error)))
-        except PublishError as error:
-            failures.append(Failure(message.number, f"returned by the broker: {return_reason(error)}"))
-        except DeliveryError:
-            failures.append(Failure(message.number, "refused by the broker: a queue is full"))
-        else:
-            return True
-        return False
+    def count(message: Message) -> None:
+        nonlocal confirmed
+        confirmed += len(message.numbers)
+        on_confirmed(len(message.numbers))
 
-    source = iter(messages)
-    try:
-        while window := list(itertools.islice(source, WINDOW)):
-            done = sum(await asyncio.gather(*(publish(message) for message in window)))
-            confirmed += done
-            on_confirmed(done)
-    except ChannelNotFoundEntity:
-        raise TopologyMismatch(
-            f"the broker has no exchange {exchange}; `payment-worker topology declare` creates it,"
-            " or check --prefix"
-        ) from None
-    except (AMQPError, ChannelInvalidStateError, OSError) as error:
-        raise BrokerUnavailable(
-            f"the connection ended after {confirmed:,} confirmed messages: {error};"
-            " those in flight may or may not have arrived"
-        ) from error
-    await channel.close()
-    return failures
+    failures = await publisher.publish(messages, count)
+    match publisher.ended:
+        case None:
+            await publisher.close()
+            return failures
+        case BrokerUnavailable() as ended:
+            raise BrokerUnavailable(
+                f"{ended}; {confirmed:,} payments were confirmed until then, and those in flight may or may"
+                " not have arrived"
+            )
+        case ended:
+            raise ended

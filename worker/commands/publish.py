@@ -45,12 +45,16 @@ def publish(
         bool,
         typer.Option("--exported", help="FILE has exported dead letters: send them back, as `redrive` does."),
     ] = False,
+    batch: Annotated[
+        int, typer.Option(min=1, metavar="N", help="So many payments a message, as NDJSON.")
+    ] = 1,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
 ) -> None:
     """Publish each line of FILE as one payment and wait until the broker has confirmed it.
 
-    Lines go out byte for byte, bad ones too; the routing key is <type>.<currency> where the line has them.
+    Lines go out byte for byte, bad ones too; the routing key is <type>.<currency> where the line has them,
+    and mixed.mixed where a batch has several.
     Dead letters out of a file of `dead-letters export` or `drop` go back as a redrive sends them.
     """
     with readable_errors():
@@ -64,7 +68,7 @@ def publish(
         quiet_libraries()
         settings = load_settings(amqp_url=amqp_url, prefix=prefix)
         names = Names(settings.prefix)
-        read, exchange = read_messages, names.exchange
+        read, exchange = partial(read_messages, batch=batch), names.exchange
         if exported:
             read, exchange = partial(read_exported, names=names), names.returns
         if file == "-" and not exported:
@@ -116,15 +120,20 @@ async def _publish(
     return confirmed, failures
 
 
-def read_messages(lines: Iterable[bytes], on_read: Callable[[int], None]) -> "Iterator[Message]":
-    """Yield a message for each line that is not blank; ``on_read`` learns each line's size in bytes."""
-    from worker.amqp.publisher import Message
+def read_messages(
+    lines: Iterable[bytes], on_read: Callable[[int], None], batch: int = 1
+) -> "Iterator[Message]":
+    """Yield messages of the lines that are not blank; ``on_read`` learns each line's size in bytes."""
+    from worker.batches import as_messages
 
-    for number, line in enumerate(lines, start=1):
-        on_read(len(line))
-        body = line.rstrip(b"\r\n")
-        if body.strip():
-            yield Message(number, routing_key(body), body)
+    def payments() -> Iterator[tuple[int, bytes]]:
+        for number, line in enumerate(lines, start=1):
+            on_read(len(line))
+            body = line.rstrip(b"\r\n")
+            if body.strip():
+                yield number, body
+
+    return as_messages(payments(), batch)
 
 
 def read_exported(
@@ -148,28 +157,15 @@ def read_exported(
         if line.strip():
             letter = kept(read_line(line, number))
             back = envelopes.redriven(names.returns, letter, datetime.now(UTC))
-            yield Message(number, back.routing_key, back.body, back.properties)
-
-
-def routing_key(body: bytes) -> str:
-    """Return ``<type>.<currency>`` of a payment, or ``unknown.unknown`` where the line does not say."""
-    import orjson
-
-    try:
-        payment = orjson.loads(body)
-        kind, currency = payment["type"], payment["amount"]["currency"].lower()
-        if kind.isascii() and currency.isascii() and len(kind) + len(currency) < 200:
-            return f"{kind}.{currency}"
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        pass
-    return "unknown.unknown"
+            yield Message((number,), back.routing_key, back.body, back.properties)
 
 
 def _report(confirmed: int, failures: "list[Failure]", exchange: str) -> None:
     print(f"{confirmed:,} payments confirmed by the exchange {exchange}")  # noqa: T201
-    if failures:
-        for failure in failures[:SHOWN_FAILURES]:
-            print(f"error: line {failure.number}: {failure.reason}", file=sys.stderr)  # noqa: T201
-        if len(failures) > SHOWN_FAILURES:
-            print(f"error: and {len(failures) - SHOWN_FAILURES:,} more lines", file=sys.stderr)  # noqa: T201
+    lines = [(number, failure.reason) for failure in failures for number in failure.message.numbers]
+    if lines:
+        for number, reason in lines[:SHOWN_FAILURES]:
+            print(f"error: line {number}: {reason}", file=sys.stderr)  # noqa: T201
+        if len(lines) > SHOWN_FAILURES:
+            print(f"error: and {len(lines) - SHOWN_FAILURES:,} more lines", file=sys.stderr)  # noqa: T201
         raise typer.Exit(1)
