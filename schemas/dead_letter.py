@@ -19,6 +19,7 @@ DEAD_AT: Final = "payment-dead-at"
 EXCHANGE: Final = "payment-exchange"
 ROUTING_KEY: Final = "payment-routing-key"
 MESSAGE_ID: Final = "payment-message-id"
+LINE: Final = "payment-line"
 EXPIRATION: Final = "payment-expiration"
 PINNED: Final = "payment-pinned"
 REDRIVES: Final = "payment-redrives"
@@ -57,6 +58,9 @@ class DeadLetterHeaders(BaseModel):
         str, Field(alias=ROUTING_KEY, description="under which key the producer published")
     ]
     message_id: Annotated[str | None, Field(alias=MESSAGE_ID, description="the producer's message id")] = None
+    line: Annotated[
+        int | None, Field(alias=LINE, ge=1, description="where in that message, if it carried many payments")
+    ] = None
     expiration: Annotated[str | None, Field(alias=EXPIRATION, description="the producer's expiration")] = None
     pinned: Annotated[
         str | bool | None,

@@ -20,6 +20,7 @@ from worker.gate import Gate
 from worker.journal.fingerprint import Fingerprints
 from worker.journal.opening import open_outbox
 from worker.journal.protocol import Journal
+from worker.lines import Bounds
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -86,7 +87,11 @@ def make_pipeline(shared: Shared, source: Source, lane: Lane, survivals: Surviva
         tracer=shared.tracer.of(source.queue),
         log=shared.log,
         reporter=Reporter(shared.counts, shared.log, settings.log_level == "debug"),
-        limits=Limits(settings.max_batch, settings.max_message_bytes),
+        limits=Limits(
+            settings.max_batch,
+            settings.max_message_bytes,
+            Bounds(settings.max_batch_lines, settings.max_batch_bytes),
+        ),
         now=utc_now,
         delay_exchange=names.delay,
         source=source,

@@ -118,7 +118,8 @@ def _check_content(content_type: str | None, content_encoding: str | None) -> No
         charset = parameters.strip().lower().replace('"', "")
         if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
             raise UnsupportedContentType(
-                f"content type {content_type[:80]!a} is not read; send application/json in UTF-8"
+                f"content type {content_type[:80]!a} is not read; send application/json, or for many payments"
+                " application/x-ndjson, in UTF-8"
             )
     if content_encoding and content_encoding.lower() not in ("utf-8", "identity"):
         raise UnsupportedContentType(

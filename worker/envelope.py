@@ -20,6 +20,7 @@ from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, EncodedProperties, Outgoing, Properties
 from worker.amqp.wire import LAST_READABLE_SECONDS, Stencil, Timestamp, encode_table
 from worker.errors import MalformedProperties, PermanentError
+from worker.lines import Line
 from worker.planning import Dispatch
 
 APP_ID: Final = "payment-stream-worker"
@@ -248,6 +249,8 @@ class Envelopes:
         }
         if arrival.message_id is not None:
             own[names.MESSAGE_ID] = arrival.message_id
+        if isinstance(letter.delivery, Line):  # once written, it is passed on like a header of the producer's
+            own[names.LINE] = letter.delivery.number
         if arrival.expiration is not None:
             own[names.EXPIRATION] = arrival.expiration
         if arrival.pinned:

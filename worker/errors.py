@@ -58,6 +58,12 @@ class MessageTooLarge(PermanentError):
     code = "message_too_large"
 
 
+class BatchTooLarge(PermanentError):
+    """A message carries more payments, or more bytes of them, than the settings allow."""
+
+    code = "batch_too_large"
+
+
 class UnsupportedContentType(PermanentError):
     """The content type or encoding is not one the worker reads."""
 

@@ -20,6 +20,7 @@ from worker.errors import (
     TransientError,
 )
 from worker.given_back import Restored, check_given_back, read_given_back
+from worker.lines import Bounds, Line, carries_many, split
 from worker.planning import Planner
 from worker.routing import PluginNeeded
 from worker.source import SUSPECT_AFTER, Source, Survivals, times_in_hand
@@ -49,6 +50,7 @@ class Intake:
     log: Log
     source: Source
     max_message_bytes: int
+    bounds: Bounds
     on_violation: Callable[[InvariantViolation], None]
     on_given_back: Callable[[Work, str], None]
     pins: bool = True
@@ -64,12 +66,17 @@ class Intake:
             return self._unreadable(delivery, error, now)
         trace = self.tracer.receive(properties.headers, lambda: self._describe(delivery, arrival))
         work = Work(delivery, properties, arrival, trace, alone=self.source.aside is None)
+        if isinstance(delivery, Line):
+            work.parts = delivery.parts
         try:
             if given_back:
                 check_given_back(properties.headers, self.source.returned)
             crashes = self._crashes(work) if delivery.redelivered or work.alone else 0
             if crashes >= SUSPECT_AFTER:
                 self._isolate(work, crashes, now)
+                return work
+            if work.alone and work.parts is not None:
+                self._take_apart(work, crashes, given_back=given_back)
                 return work
             if given_back:
                 self._take_back(work, now)
@@ -117,6 +124,12 @@ class Intake:
         failure = work.attempt(rfc3339(now), Crashed.code)
         work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
 
+    def _take_apart(self, work: Work, crashes: int, *, given_back: bool) -> None:
+        """Make a line of a message that was to be taken alone a message to be taken alone."""
+        source = self.source
+        key = source.given_back if given_back and source.given_back else source.return_to
+        work.step = ToAside(source.returns, key, crashes)
+
     def _take_back(self, work: Work, now: datetime) -> None:
         """Put the payment in the place of the dispatch that a processor gave back.
 
@@ -145,10 +158,10 @@ class Intake:
         self.on_given_back(work, given.processor)
 
     def _decode(self, work: Work) -> Decoded:
-        properties = work.properties
-        decoded = decode(
-            work.delivery.body, properties.content_type, properties.content_encoding, self.max_message_bytes
-        )
+        properties, body = work.properties, work.delivery.body
+        if carries_many(properties):
+            split(body, properties, self.bounds)  # it could not be: this says why
+        decoded = decode(body, properties.content_type, properties.content_encoding, self.max_message_bytes)
         work.decoded, work.payment_id = decoded, decoded.payment.payment_id
         return decoded
 
@@ -223,6 +236,8 @@ class Intake:
             names.BODY_SIZE: len(delivery.body),
             names.PAYMENT_ATTEMPT: arrival.attempt,
         }
+        if isinstance(delivery, Line):
+            described[names.PAYMENT_LINE] = delivery.number
         if arrival.message_id:
             described[names.MESSAGE_ID] = arrival.message_id
         return described

@@ -1,13 +1,16 @@
 """One batch of deliveries after another, from bytes to settled.
 
 The pipeline never waits for a batch to fill: it takes whatever has arrived while earlier batches were in
-flight. A payment passes the same steps in every batch: take, open (decode and plan), claim, send, record,
+flight. A message that carries many payments is taken apart first, so that a batch is always about as many
+payments. A payment passes the same steps in every batch: take, open (decode and plan), claim, send, record,
 settle. Where a plugin has a say, the payment leaves its batch and goes on as a work of its own once it is
 planned. What is sent is the payment's next step: a dispatch to a candidate, a trip through a delay queue, or
-a dead letter. Only when the broker has confirmed it, and the journal knows, is the delivery acknowledged.
+a dead letter. Only when the broker has confirmed it, and the journal knows, is the delivery acknowledged;
+one that carried many payments with the last of them.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +29,7 @@ from worker.errors import (
 )
 from worker.gate import Gate
 from worker.intake import Intake
+from worker.lines import Bounds, unpack
 from worker.next_step import NextSteps
 from worker.outcome import Outcome, Released, SetAside
 from worker.persisting import persist
@@ -47,6 +51,7 @@ class Limits:
 
     max_batch: int
     max_message_bytes: int
+    bounds: Bounds
     batches: int = 4
 
 
@@ -75,6 +80,7 @@ class Pipeline:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _asking: set[asyncio.Task[None]] = field(default_factory=set)
     _broken: BaseException | None = None
+    _lost: bool = False
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -90,6 +96,7 @@ class Pipeline:
             self.log,
             self.source,
             self.limits.max_message_bytes,
+            self.limits.bounds,
             self._break,
             self._given_back,
             pins=not self.claims.remembers,
@@ -107,11 +114,10 @@ class Pipeline:
         ended: WorkerError | None = None
         try:
             while self._broken is None:
-                batch = await self.lane.take(self.limits.max_batch)
-                if not batch:
+                taken = await self.lane.take(self.limits.max_batch)
+                if not taken:
                     break
-                await self._slots.acquire()
-                self._start(self._handle(batch), frees_slot=True)
+                await self._begin(taken)
         except (BrokerUnavailable, ConfigurationError) as error:
             ended = error
             self._over.set()
@@ -128,6 +134,15 @@ class Pipeline:
             raise self._broken
         if ended is not None:
             raise ended
+
+    async def _begin(self, taken: Sequence[Delivery]) -> None:
+        """Start the batches of what was taken; what is left when the session ends goes back with it."""
+        payments = unpack(taken, self.limits.bounds)
+        while batch := list(itertools.islice(payments, self.limits.max_batch)):
+            await self._slots.acquire()
+            if self._broken is not None or self._lost:
+                break
+            self._start(self._handle(batch), frees_slot=True)
 
     def _start(self, work: Coroutine[Any, Any, None], *, frees_slot: bool) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -220,6 +235,7 @@ class Pipeline:
                         self.steps.after_loss(work)
                         waiting.append(work)
                     case Unknown():
+                        self._lost = True
                         self.reporter.finish(work, Released(confirmation.reason))
                     case _:
                         assert_never(confirmation)
@@ -246,7 +262,8 @@ class Pipeline:
             )
         if recorded:
             at_once = any(isinstance(outcome, SetAside) for _, outcome in finished)
-            await self.lane.settle([work.delivery.tag for work, _ in finished], at_once=at_once)
+            tags = [work.delivery.tag for work, _ in finished if work.settles()]
+            await self.lane.settle(tags, at_once=at_once)
 
     async def _retry(self, works: list[Work]) -> None:
         """Wait as the policy says, then try again, or take the step after the last in-process try."""

@@ -82,7 +82,15 @@ class Settings(BaseSettings):
         default=1000, ge=1, le=5000, description="deliveries in flight per process, at most"
     )
     max_batch: int = Field(default=200, ge=1, le=1000, description="payments a batch, at most")
-    max_message_bytes: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024)
+    max_message_bytes: int = Field(
+        default=1024 * 1024, ge=1024, le=16 * 1024 * 1024, description="bytes of one payment, at most"
+    )
+    max_batch_lines: int = Field(
+        default=1000, ge=1, le=10_000, description="payments in one message of application/x-ndjson, at most"
+    )
+    max_batch_bytes: int = Field(
+        default=1024 * 1024, ge=1024, le=16 * 1024 * 1024, description="bytes of such a message, at most"
+    )
     connect_timeout: Seconds = Field(default=10.0, gt=0)
     heartbeat: int = Field(default=10, ge=2, le=600, description="seconds")
     confirm_timeout: Seconds = Field(

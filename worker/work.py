@@ -11,6 +11,7 @@ from worker.codec import Decoded
 from worker.envelope import Arrival
 from worker.errors import InvariantViolation, PermanentError
 from worker.journal.protocol import Charged as JournalCharged
+from worker.lines import Parts
 from worker.planning import CarriedFees, Charged, Dispatch, Plan, Planner
 from worker.routing import Question
 from worker.telemetry.tracing import PaymentTrace
@@ -71,7 +72,8 @@ class Work:
     last; ``resumed`` says that an earlier worker has written it. ``claimed`` says that the journal knows of
     this delivery, and ``intended`` which dispatch id it expects. Where a processor gave the payment back,
     ``returned`` is the dispatch id, and ``behind`` how many candidates it has passed with that. ``alone``: it
-    was set aside by whoever came after the worker that had it.
+    was set aside by whoever came after the worker that had it. ``parts`` is there where the delivery is one
+    line of a message.
     """
 
     delivery: Delivery
@@ -90,6 +92,7 @@ class Work:
     returned: str | None = None
     behind: int = 0
     alone: bool = False
+    parts: Parts | None = None
     tries: int = 1
     refused_since: float | None = None
     failure: Attempt | None = None
@@ -99,6 +102,10 @@ class Work:
         if self.plan is None:
             raise InvariantViolation("a payment without a plan is about to be dispatched")
         return self.plan
+
+    def settles(self) -> bool:
+        """Note that the payment is where it belongs; whether its delivery can be acknowledged with that."""
+        return self.parts is None or self.parts.one_done()
 
     @property
     def orphaned(self) -> bool:

@@ -98,12 +98,16 @@ async def channel_to(url: str) -> AsyncIterator[AbstractChannel]:
 
 @dataclass(slots=True)
 class Load:
-    """Makes payments by chance and publishes them to one exchange; ``sent`` is its memory."""
+    """Makes payments by chance and publishes them to one exchange; ``sent`` is its memory.
+
+    ``lines`` payments go in one message, where it is more than one.
+    """
 
     url: str
     exchange: str
     chance: random.Random
     bad_share: float = 0.1
+    lines: int = 1
     sent: list[Sent] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -152,7 +156,9 @@ class Load:
                     while left:
                         window, left = left[:_WINDOW], left[_WINDOW:]
                         async with asyncio.timeout(_ANSWER_SECONDS):
-                            await asyncio.gather(*(self._publish(channel, one) for one in window))
+                            starts = range(0, len(window), self.lines)
+                            messages = [window[at : at + self.lines] for at in starts]
+                            await asyncio.gather(*(self._publish(channel, message) for message in messages))
                         if not all(one.confirmed for one in window):
                             break  # RabbitMQ 3.10 may refuse for ever on a channel that it has refused once
             _raise_if_cancelled()
@@ -160,20 +166,26 @@ class Load:
             if left:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _publish(self, channel: AbstractChannel, one: Sent) -> None:
-        one.published += 1
+    async def _publish(self, channel: AbstractChannel, message: Sequence[Sent]) -> None:
+        first = message[0]
+        for one in message:
+            one.published += 1
         properties = commands.Basic.Properties(
-            content_type="application/json", delivery_mode=2, message_id=f"{one.payment_id}-{one.published}"
+            content_type="application/x-ndjson" if self.lines > 1 else "application/json",
+            delivery_mode=2,
+            message_id=f"{first.payment_id}-{first.published}",
         )
         try:
             await channel.basic_publish(
-                one.body, exchange=self.exchange, routing_key=one.routing_key, properties=properties,
-                mandatory=True,
+                b"\n".join(one.body for one in message), exchange=self.exchange,
+                routing_key=first.routing_key, properties=properties, mandatory=True,
             )  # fmt: skip
         except (PublishError, DeliveryError):
-            one.published -= 1  # the broker has definitely not taken it
+            for one in message:
+                one.published -= 1  # the broker has definitely not taken it
         else:
-            one.confirmed = True
+            for one in message:
+                one.confirmed = True
 
     @asynccontextmanager
     async def streaming(self, per_second: float, *kinds: str) -> AsyncIterator[None]:

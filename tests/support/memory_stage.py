@@ -17,6 +17,7 @@ from worker.breaker import Breakers
 from worker.claiming import Claims, JournalClaims, NoClaims
 from worker.envelope import Envelopes
 from worker.journal.protocol import Journal
+from worker.lines import Bounds
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -77,7 +78,7 @@ class MemoryStage:
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=True),
-            limits=Limits(max_batch=10, max_message_bytes=10_000),
+            limits=Limits(max_batch=10, max_message_bytes=10_000, bounds=Bounds(100, 50_000)),
             now=lambda: self.now,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             source=self.source,

@@ -18,6 +18,7 @@ BODY_SIZE: Final = "messaging.message.body.size"
 ERROR_TYPE: Final = "error.type"
 
 PAYMENT_ID: Final = "payment.id"
+PAYMENT_LINE: Final = "payment.line"
 PAYMENT_ATTEMPT: Final = "payment.attempt"
 PAYMENT_OUTCOME: Final = "payment.outcome"
 PAYMENT_RULE: Final = "payment.rule"
