@@ -8,7 +8,7 @@ import pytest
 from schemas.rule_conditions import OPERATORS, TEXT_FIELDS
 from schemas.rules import ROUTE_KINDS
 from worker.routing.assertions import mismatches, payment_of
-from worker.routing.witness import NOON
+from worker.routing.region import NOON
 from worker.rules_file import load_rules, load_tests
 
 PAGE = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")

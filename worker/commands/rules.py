@@ -103,7 +103,7 @@ def _shown(rules: "LoadedRules", finding: "Finding") -> str:
 
 
 def _noon() -> object:
-    from worker.routing.witness import NOON
+    from worker.routing.region import NOON
 
     return NOON
 

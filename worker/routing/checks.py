@@ -27,23 +27,18 @@ from worker.routing.questions import PluginNeeded, Question, Use
 
 Check = Callable[[Payment, int, datetime], bool]
 """(payment, its amount in units of 10^-12, the time of routing) -> whether the condition holds."""
+TextCondition = Prefix | Suffix | Glob | Bins
 
 
-def compile_check(condition: Condition) -> Check:  # noqa: C901, PLR0911, PLR0912 - one case for each condition
+def compile_check(condition: Condition) -> Check:  # noqa: PLR0911 - one case for each condition
     """Return a closure that tells whether the condition holds; a plugin's raises ``PluginNeeded``."""
     match condition:
         case Among():
             return _among(condition)
         case Range():
             return _range(condition)
-        case Prefix(field, texts):
-            return _on_text(field, lambda value: value.startswith(texts))
-        case Suffix(field, texts):
-            return _on_text(field, lambda value: value.endswith(texts))
-        case Glob(field, patterns):
-            return _on_text(field, lambda value: any(fits(pattern, value) for pattern in patterns))
-        case Bins():
-            return _on_text(condition.field, lambda value: in_bins(condition, value))
+        case Prefix() | Suffix() | Glob() | Bins():
+            return _on_text(condition.field, text_test(condition))
         case Exists(field):
             read = raw_getter(field)
             return lambda payment, _amount, _now: read(payment) is not None
@@ -60,6 +55,19 @@ def compile_check(condition: Condition) -> Check:  # noqa: C901, PLR0911, PLR091
             return lambda payment, amount, now: not check(payment, amount, now)
         case _:
             assert_never(condition)
+
+
+def text_test(condition: TextCondition) -> Callable[[str], bool]:
+    """Return a closure that tells whether a text fulfils the condition."""
+    match condition:
+        case Prefix(_, texts):
+            return lambda value: value.startswith(texts)
+        case Suffix(_, texts):
+            return lambda value: value.endswith(texts)
+        case Glob(_, patterns):
+            return lambda value: any(fits(pattern, value) for pattern in patterns)
+        case Bins():
+            return lambda value: in_bins(condition, value)
 
 
 def fits(pattern: str, text: str) -> bool:

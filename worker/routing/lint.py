@@ -1,13 +1,14 @@
 """What is legal in a rule table and yet hardly meant: dead rules, contradictions, routes that lead nowhere.
 
 Every finding is proven on sets and intervals and shown by a payment that the table itself was asked about.
-Where a finding would need more than that (text patterns, card ranges and time windows that overlap in ways
-only their text tells), the linter says that it cannot decide rather than guess.
+Where a finding would need more than that (suffixes and globs that overlap in ways only their text tells, and
+plugins), the linter says that it cannot decide rather than guess.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 from worker.routing.actions import Send
 from worker.routing.areas import MAX_PIECES, Area, acceptance, areas_of, meet
@@ -98,7 +99,7 @@ def _rule_findings(table: RuleTable, space: Space, areas: list[Area], area: Area
     if _decided_by(table, space, area.live, rule.name) is None:
         message = (
             f"whether rule {rule.name} ever fires is not decided: no payment was found that reaches it, and "
-            "what patterns, card ranges, windows and plugins have in common is not known"
+            "what suffixes, globs and plugins have in common is not known"
         )
         yield Finding("undecided", Severity.NOTE, path, message)
         return
@@ -138,11 +139,11 @@ def _words(condition: Condition) -> str:
 
 
 def _covered(space: Space, areas: list[Area], area: Area) -> Finding:
+    before = list(takewhile(lambda earlier: earlier is not area, areas))
+    alone = next((one for one in before if space.left(area.boxes, one.boxes, MAX_PIECES) == []), None)
     takers = []
     remaining: list[Box] = area.boxes
-    for earlier in areas:
-        if earlier is area:
-            break
+    for earlier in [alone] if alone else before:
         left = space.left(remaining, earlier.boxes, MAX_PIECES)
         if left is not None and left != remaining:
             takers.append(earlier.rule.name)

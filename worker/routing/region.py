@@ -1,21 +1,39 @@
 """Sets of payments as unions of boxes: what a rule describes, exactly for values and intervals.
 
 A box bounds some dimensions and leaves the others free. Fields compared for equality have sets of values,
-amounts, times and integers in metadata have intervals. What is neither (text patterns, card ranges, time
-windows) is a dimension of its own that is true or false: two such conditions count as independent, so that
-what is claimed to be covered or empty is so, while a part that remains may still be impossible.
+amounts, times and integers in metadata have intervals. What is neither (conditions on text, time windows) is
+a dimension of its own that is true or false; ``leading`` and ``moments`` know which of those exclude one
+another. Suffixes, globs and plugins count as independent, so that what is claimed to be covered or empty is
+so, while a part that remains may still be impossible.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from schemas.iso3166 import COUNTRY_CODES
-from worker.routing.conditions import Among, Condition, Exists, Not, Range, disjuncts
+from worker.routing.conditions import (
+    Among,
+    Bins,
+    Condition,
+    Exists,
+    Glob,
+    Not,
+    Prefix,
+    Range,
+    Suffix,
+    Window,
+    disjuncts,
+)
 from worker.routing.fields import ALWAYS_PRESENT, Kind, kind_of
+from worker.routing.leading import TextLiterals, can_fit
+from worker.routing.moments import WindowLiterals, moment
 from worker.routing.sides import EVERYTHING, Span, Values
 
 NUMERIC = frozenset({"amount", "created_at"})
-
+TIME = "time"
+NOON: datetime = datetime(2026, 1, 7, 12, tzinfo=UTC)
+"""A Wednesday, the time of payments for which time does not matter."""
 
 Dimension = str | Condition
 Side = Values | Span | bool
@@ -78,7 +96,7 @@ class Space:
             if shared is None or self.is_empty(dimension, shared):
                 return None
             found[dimension] = shared
-        return found
+        return found if self._possible(found, other) else None
 
     def minus(self, one: Box, other: Box) -> list[Box]:
         """Return disjoint boxes of the payments in ``one`` that are not in ``other``."""
@@ -88,15 +106,29 @@ class Space:
         rest = dict(one)
         for dimension, side in other.items():
             mine = rest.get(dimension, self.full(dimension))
-            pieces += [
-                {**rest, dimension: part}
-                for part in _remainders(mine, side)
-                if not self.is_empty(dimension, part)
-            ]
+            for part in _remainders(mine, side):
+                piece = {**rest, dimension: part}
+                if not self.is_empty(dimension, part) and self._possible(piece, (dimension,)):
+                    pieces.append(piece)
             shared = _shared(mine, side)
             if shared is not None:
                 rest[dimension] = shared
         return pieces
+
+    def _possible(self, box: Box, changed: Iterable[Dimension]) -> bool:
+        """Return False only if conditions on the text of a field, or on the time, exclude one another."""
+        if all(isinstance(dimension, str) for dimension in box):
+            return True
+        for field in {_subject(dimension) for dimension in changed}:
+            if field is None:
+                continue
+            texts = texts_on(box, field)
+            values = box.get(field, self.full(field))
+            if texts and isinstance(values, Values) and not can_fit(values, self.domains.get(field), texts):
+                return False
+            if field == TIME and moment(windows_of(box), NOON) is None:
+                return False
+        return True
 
     def left(self, boxes: Sequence[Box], taken: Iterable[Box], most: int) -> list[Box] | None:
         """Return the boxes without what is taken, or None when more than ``most`` pieces would be needed."""
@@ -149,6 +181,33 @@ class Space:
                 return [{part: False}]
             case _:
                 return [{atom: True}]
+
+
+def _subject(dimension: Dimension) -> str | None:
+    """Return what a dimension is about: a field, or the time."""
+    match dimension:
+        case str():
+            return dimension
+        case Prefix() | Suffix() | Glob() | Bins():
+            return dimension.field
+        case Window():
+            return TIME
+        case _:
+            return None
+
+
+def texts_on(box: Box, field: str) -> TextLiterals:
+    """Return the conditions on the text of a field that a box names."""
+    return [
+        (dimension, side is True)
+        for dimension, side in box.items()
+        if isinstance(dimension, Prefix | Suffix | Glob | Bins) and dimension.field == field
+    ]
+
+
+def windows_of(box: Box) -> WindowLiterals:
+    """Return the time windows that a box names."""
+    return [(dimension, side is True) for dimension, side in box.items() if isinstance(dimension, Window)]
 
 
 def _anything(field: str, *, missing: bool) -> Values:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, product
 from typing import Any
 
@@ -13,14 +13,14 @@ from worker.money import MAX_UNITS
 from worker.routing.asking import asks
 from worker.routing.checks import compile_check
 from worker.routing.conditions import Any as AnyOf
-from worker.routing.conditions import Bins, Flag, Glob, Prefix, Range, Suffix, Window
+from worker.routing.conditions import Bins, Flag, Glob, Prefix, Range, Suffix
 from worker.routing.fields import AMOUNT_SCALE, EPOCH, MICROSECOND, POWERS, amount_units, moment_text
+from worker.routing.leading import fits, shortest
+from worker.routing.moments import moment
 from worker.routing.processors import shown_amount
-from worker.routing.region import Box, Space
+from worker.routing.region import NOON, Box, Space, texts_on, windows_of
 from worker.routing.sides import Span, Values
 
-NOON: datetime = datetime(2026, 1, 7, 12, tzinfo=UTC)
-"""A Wednesday, the time of witnesses for which time does not matter."""
 TRIES = 256
 SAMPLES: dict[str, tuple[str, ...]] = {
     "type": ("card", "wallet", "bank_transfer", "other"),
@@ -53,7 +53,9 @@ def witnesses(space: Space, box: Box) -> Iterator[Witness]:
         if not isinstance(dimension, str) and not asks(dimension)  # what a plugin would say nobody knows
     ]
     choices = [_choices(space, box, field) for field in fields]
-    times = list(_times([dimension for dimension in box if isinstance(dimension, Window)]))
+    now = moment(windows_of(box), NOON)
+    if now is None:
+        return
     for values in islice(product(*choices), TRIES):
         raw = _payment(dict(zip(fields, values, strict=True)))
         try:
@@ -61,10 +63,8 @@ def witnesses(space: Space, box: Box) -> Iterator[Witness]:
         except ValidationError:
             continue
         amount = amount_units(payment.amount.value)
-        for now in times:
-            if all(check(payment, amount, now) is side for check, side in atoms):
-                yield Witness(raw, now)
-                break
+        if all(check(payment, amount, now) is side for check, side in atoms):
+            yield Witness(raw, now)
 
 
 def _fields(dimension: object) -> set[str]:
@@ -113,15 +113,19 @@ def _choices(space: Space, box: Box, field: str) -> list[Any]:
     values = side if isinstance(side, Values) else space.full(field)
     if not isinstance(values, Values):
         return [None]
+    texts = texts_on(box, field)
     wanted = [sample for atom, true in box.items() if true is True for sample in _samples(atom, field)]
+    if any(true for _, true in texts):
+        wanted += [text for least in islice(shortest(texts), 6) for text in (least, f"{least}-1")]
     if values.complement:
         domain = sorted(space.domains.get(field, ()))
-        common: list[Any] = [*wanted, *SAMPLES.get(field, ("something", "else")), *domain]
+        common: list[Any] = [*wanted, *SAMPLES.get(field, ()), "something", "else", *domain]
         usable = [one for one in common if one not in values.values]
     else:
         usable = [_plain(one) for one in sorted(values.values, key=str)]
         usable.sort(key=lambda one: one not in SAMPLES.get(field, ()))
-    usable = [*usable[:6], *_integers(values.numbers)]
+    fitting = (one for one in usable if not isinstance(one, str) or fits(texts, one))
+    usable = [*islice(fitting, 6), *_integers(values.numbers)]
     absent = [None] if values.missing else []
     return usable + absent if wanted or not absent else absent + usable
 
@@ -183,20 +187,3 @@ def _instants(span: Span) -> list[str]:
         if (span.low is None or one >= span.low) and (span.high is None or one < span.high)
     ]
     return [moment_text(one) for one in dict.fromkeys(inside)]
-
-
-def _times(windows: Sequence[Window]) -> Iterator[datetime]:
-    """Yield moments near every edge of the windows, for a week."""
-    yield NOON
-    for window in windows:
-        bases = [NOON]
-        if window.after is not None:
-            bases.append(EPOCH + window.after * MICROSECOND)
-        if window.before is not None:
-            bases.append(EPOCH + window.before * MICROSECOND - timedelta(days=8))
-        for base in bases:
-            yield base
-            local = base.astimezone(window.zone).replace(hour=0, minute=0)
-            for day in range(8):
-                for minute in (window.start, window.end, (window.start + window.end) // 2):
-                    yield local + timedelta(days=day, minutes=minute)

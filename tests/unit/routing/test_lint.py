@@ -5,6 +5,8 @@ import pytest
 from worker.routing import Rejected
 from worker.routing.lint import Severity, lint
 
+MALTA, JANUARY = "Europe/Malta", "2026-01-01T00:00Z"
+
 
 def found(table, code: str):
     return [finding for finding in lint(table) if finding.code == code]
@@ -25,6 +27,33 @@ def rule(name: str, when: dict, **route) -> dict:
         ({"not": {"country": "DE"}}, {"country": {"exists": False}}),
         ({"metadata.vip": {"exists": True}}, {"metadata.vip": True}),
         ({"merchant_id": {"prefix": "a"}}, {"merchant_id": {"prefix": "a"}, "type": "card"}),
+        ({"merchant_id": {"prefix": "a"}}, {"merchant_id": {"prefix": "ab"}}),
+        ({"merchant_id": {"glob": "a*"}}, {"merchant_id": ["a1", "ab"]}),
+        ({"method.bin": {"bin": "400000-499999"}}, {"method.bin": {"bin": "411111"}}),
+        ({"method.bin": {"bin": "4"}}, {"method.bin": {"bin": ["40-41", "420000-499999"]}}),
+        ({"method.bin": {"bin": "4"}}, {"method.bin": {"bin": ["40-41", "42000-49999"]}}),
+        ({"method.bin": {"bin": ["40-44", "45-49"]}}, {"method.bin": {"bin": "42-47"}}),
+        ({"method.bin": {"bin": "4111"}}, {"method.bin": ["411111", "41112222"]}),
+        ({"method.bin": {"exists": True}}, {"method.bin": {"bin": "411111"}}),
+        ({"not": {"method.bin": {"bin": "5"}}}, {"method.bin": {"bin": "411111"}}),
+        ({"time": {"from": "09:00", "to": "17:00"}}, {"time": {"from": "10:00", "to": "11:00"}}),
+        ({"time": {"days": ["mon"]}}, {"time": {"days": ["mon"], "from": "09:00", "to": "17:00"}}),
+        (
+            {"time": {"from": "08:00", "to": "12:00"}},
+            {"time": {"from": "10:00", "to": "11:00", "zone": MALTA}},
+        ),
+        (
+            {"time": [{"days": ["mon"], "from": "12:00"}, {"days": ["tue"], "to": "06:00"}]},
+            {"time": {"days": ["mon"], "from": "22:00", "to": "06:00"}},
+        ),
+        (
+            {"time": {"after": "2026-01-01T00:00Z"}},
+            {"time": {"after": "2026-02-01T00:00Z", "before": "2026-03-01T00:00Z", "from": "09:00"}},
+        ),
+        (
+            {"time": {"from": "10:00", "to": "11:00", "zone": MALTA}},
+            {"time": {"from": "09:00", "to": "10:00", "after": JANUARY, "before": "2026-02-01T00:00Z"}},
+        ),
         ({"metadata.level": {"gte": 10}}, {"metadata.level": {"gt": 19, "lt": 30}}),
         ({"metadata.level": {"between": [1, 9]}}, {"metadata.level": [3, 7]}),
         ({"metadata.level": {"ne": 5}}, {"metadata.level": {"lt": 5}}),
@@ -70,6 +99,10 @@ def test_all_countries_cover_country(table_of):
         {"amount": {"gte": "10 EUR"}, "currency": "USD"},
         {"merchant_id": {"exists": False}},
         {"metadata.level": {"gt": 5, "lt": 6}},
+        {"method.bin": {"bin": "4", "prefix": "5"}},
+        {"method.bin": "511111", "all": [{"method.bin": {"bin": "4"}}]},
+        {"time": {"days": ["mon"]}, "not": {"time": {"days": ["sun", "mon"]}}},
+        {"all": [{"time": {"from": "09:00", "to": "10:00"}}, {"time": {"to": "07:00", "zone": MALTA}}]},
         {"metadata.level": {"gte": 5, "in": ["5", True, 4]}},
     ],
 )
@@ -217,10 +250,46 @@ def test_fees_that_are_unknown(table_of):
     assert table.route(finding.witness.parsed(), finding.witness.now).code == "no_fee_schedule"
 
 
-def test_what_text_patterns_hide_is_not_claimed(table_of):
-    """That one pattern implies another is beyond the linter: it says nothing rather than something wrong."""
+@pytest.mark.parametrize(
+    "earlier, later",
+    [
+        ({"method.bin": {"bin": "400000-499998"}}, {"method.bin": {"bin": "4"}}),
+        ({"method.bin": {"bin": "411111-411119"}}, {"method.bin": {"bin": "4111"}}),
+        ({"method.bin": {"bin": ["40-42", "44-49"]}}, {"method.bin": {"bin": "400000-499999"}}),
+        ({"method.bin": {"bin": "4"}}, {"method.bin": {"exists": True}}),
+        ({"merchant_id": {"prefix": ["ab", "ac"]}}, {"merchant_id": {"prefix": "a"}}),
+        (
+            {"time": {"from": "10:00", "to": "11:01", "zone": MALTA}},
+            {"time": {"from": "09:00", "to": "10:00"}},
+        ),
+        (
+            {"time": {"days": ["mon"], "from": "22:00", "to": "06:00"}},
+            {"time": {"days": ["tue"], "to": "06:01"}},
+        ),
+        ({"time": {"before": "2031-01-01T00:00Z"}}, {"time": {"days": ["sun"], "from": "23:59"}}),
+    ],
+)
+def test_what_is_left_of_ranges_and_windows_has_a_witness(table_of, earlier, later):
+    """Where an earlier rule leaves a little, the later one is called neither dead nor undecided."""
+    table = table_of(rule("early", earlier), rule("late", later, to="q"))
+    assert not found(table, "covered")
+    assert not found(table, "undecided")
+
+
+def test_the_one_rule_that_covers_is_named(table_of):
+    """Where one rule alone takes everything, those that take some of it before are not blamed."""
+    bins, monday = {"method.bin": {"bin": "4"}}, {"time": {"days": ["mon"]}}
     table = table_of(
-        rule("a", {"merchant_id": {"prefix": "ab"}}), rule("b", {"merchant_id": {"prefix": "abc"}})
+        rule("a", bins), rule("b", monday), rule("c", {"time": {"days": ["mon"], "to": "09:00"}})
+    )
+    (finding,) = found(table, "covered")
+    assert "rule b takes every payment" in finding.message
+
+
+def test_what_globs_hide_is_not_claimed(table_of):
+    """That one glob implies another is beyond the linter: it says nothing rather than something wrong."""
+    table = table_of(
+        rule("a", {"merchant_id": {"glob": "*b*"}}), rule("b", {"merchant_id": {"glob": "*bc*"}})
     )
     assert not found(table, "covered")
     (finding,) = found(table, "undecided")
