@@ -28,7 +28,7 @@ from worker.plugins.calls import Caller
 from worker.report import Reporter
 from worker.retry import RetryPolicies
 from worker.settings import Settings
-from worker.source import Source, Survivals
+from worker.source import Source, Survivals, names_of
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 
@@ -76,7 +76,7 @@ def make_announcer(shared: Shared, name: str, lane: Lane) -> Announcer | None:
 def make_pipeline(shared: Shared, source: Source, lane: Lane, survivals: Survivals) -> Pipeline:
     """Return what moves the payments of one queue over one lane."""
     settings = shared.settings
-    names = Names(settings.prefix)
+    names = names_of(settings)
     steps = NextSteps(shared.policies, shared.breakers, utc_now, time.monotonic)
     identity, numbers = secrets.token_hex(8), itertools.count(1)
     return Pipeline(

@@ -8,10 +8,9 @@ import orjson
 
 from worker.amqp.lane import Properties
 from worker.amqp.publisher import Message
+from worker.amqp.topology import ORDER_KEY
 
 NDJSON: Final = "application/x-ndjson"
-ORDER_KEY: Final = "order-key"
-"""The header that a worker's shards are chosen by where payments have an order."""
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """A batch is closed before it grows beyond this; a payment that is larger goes alone."""
@@ -20,6 +19,7 @@ MIXED: Final = "mixed.mixed"
 """The routing key of a batch whose payments have several."""
 
 _UNKNOWN: Final = "unknown.unknown"
+_LINE_LENGTH: Final = 255
 _GATHERED: Final = 10_000  # payments in open batches of all keys, at most
 
 
@@ -79,6 +79,11 @@ def as_messages(
         yield _batched(opened, key, own)
 
 
+def order_header(body: bytes, ordered_by: str) -> dict[str, str]:
+    """Return the header that takes a payment to the shard where its producer would have sent it."""
+    return {ORDER_KEY: _read(body, ordered_by)[1] or ""}
+
+
 def _batched(opened: _Open, line: str | None, headers: dict[str, str]) -> Message:
     numbers = tuple(opened.numbers)
     if len(numbers) == 1:
@@ -104,8 +109,8 @@ def _read(body: bytes, ordered_by: str | None) -> tuple[str, str | None]:
     line = None if ordered_by is None else ""
     try:
         payment = orjson.loads(body)
-        if ordered_by is not None and isinstance(value := payment[ordered_by], str):
-            line = value[:255]
+        if ordered_by is not None and isinstance(value := payment.get(ordered_by), str):
+            line = value[:_LINE_LENGTH]
         kind, currency = payment["type"], payment["amount"]["currency"].lower()
         if kind.isascii() and currency.isascii() and len(kind) + len(currency) < 200:
             return f"{kind}.{currency}", line

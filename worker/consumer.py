@@ -5,12 +5,12 @@ and the broker delivers again what was not acknowledged. Nothing half-dead is re
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
-from worker.amqp.lane import Lane
 from worker.amqp.standard import StandardLane
 from worker.amqp.tapped import TapLane
 from worker.amqp.watchdog import WATCH_SECONDS, Watchdog
@@ -23,6 +23,9 @@ from worker.source import Source, Survivals
 
 MEND_SECONDS: Final = 1.0
 """Shortest time between two declarations of what was found missing."""
+
+SPREAD_SECONDS: Final = 0.5
+"""Within so long, by chance, the consumers of queues with one active consumer come to them."""
 
 SHORT_SESSION_SECONDS: Final = 5.0
 """Sessions that end within this time are followed by others more slowly."""
@@ -55,7 +58,10 @@ class Consumer:
         say = shared.log.info if self.main else shared.log.debug
         short = 0
         while not shared.stop.is_set():
-            await until_stopped(asyncio.sleep(wait_between_sessions(short)), shared.stop)
+            wait = wait_between_sessions(short)
+            if self.source.in_order:  # who comes first is the active one: not one process of all
+                wait += random.uniform(0, SPREAD_SECONDS)  # noqa: S311 - nothing secret
+            await until_stopped(asyncio.sleep(wait), shared.stop)
             opening = retry_connecting(self._open, self._report_connect_failure)
             lane = await until_stopped(opening, shared.stop)
             if lane is None:
@@ -104,7 +110,7 @@ class Consumer:
 
     async def _watch(self, lane: AnyLane) -> None:
         """End the session when the queue does not deliver what waits in it."""
-        watchdog = Watchdog(standby=self.source.aside is None)
+        watchdog = Watchdog(standby=self.source.aside is None or self.source.in_order)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
@@ -135,14 +141,17 @@ class Consumer:
                 announcer.stop.set()  # cancelled while it sends, it would end the lane before its last acks
                 await asyncio.wait({announcing}, timeout=self.shared.settings.drain_timeout)
 
-    async def _drain(self, running: "asyncio.Task[None]", lane: Lane) -> None:
+    async def _drain(self, running: "asyncio.Task[None]", lane: AnyLane) -> None:
         """Stop the intake and wait for what is in flight, for at most the drain timeout."""
         seconds = self.shared.settings.drain_timeout
         if self.main:
             self.shared.log.info("draining", deadline_seconds=seconds)
         try:
             async with asyncio.timeout(seconds):
-                await lane.stop_intake()
+                if self.source.in_order:
+                    lane.leave()
+                else:
+                    await lane.stop_intake()
                 await asyncio.wait({running})
         except TimeoutError:
             running.cancel()

@@ -36,6 +36,7 @@ from worker.plugins.registry import Registry
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
 from worker.settings import Settings, load_settings
+from worker.source import names_of
 from worker.tally import Tally
 
 DEADLINE_SECONDS = 150.0
@@ -107,7 +108,7 @@ class Demo:
         self, settings: Settings, inboxes: dict[str, str], worker: asyncio.subprocess.Process
     ) -> None:
         broker = Broker(URL(self.url), settings.heartbeat, settings.connect_timeout)
-        names = Names(settings.prefix)
+        names = names_of(settings)
         started = time.monotonic()
         async with (
             connected(broker, "demo gateway") as gateway,
@@ -163,7 +164,7 @@ class Demo:
         moved_at, moved = time.monotonic(), -1
         killed = not self.plan.kill
         while time.monotonic() - started < DEADLINE_SECONDS:
-            self.waiting = await depth(connection, names.incoming)
+            self.waiting = sum([await depth(connection, queue) for queue in names.work])
             self.seconds = time.monotonic() - started
             live.update(self._picture(), refresh=True)
             accounted = self.tally.accounted

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from schemas.dead_letter import TRACESTATE
 from worker.amqp.lane import Delivery, Properties
+from worker.batches import order_header
 from worker.codec import Decoded, decode, payment_id_hint
 from worker.envelope import Arrival, origin, read_arrival, read_past, rfc3339
 from worker.errors import (
@@ -140,6 +141,8 @@ class Intake:
         given = read_given_back(delivery.body)
         tracestate = work.properties.headers.get(TRACESTATE)
         headers = {} if tracestate is None else {TRACESTATE: tracestate}
+        if self.source.ordered_by is not None:
+            headers |= order_header(given.payment, self.source.ordered_by)
         work.properties = Properties(content_type="application/json", headers=headers)
         work.delivery = Restored(
             delivery.tag,

@@ -31,6 +31,7 @@ from worker.gate import Gate
 from worker.intake import Intake
 from worker.lines import Bounds, unpack
 from worker.next_step import NextSteps
+from worker.ordering import waves
 from worker.outcome import Outcome, Released, SetAside
 from worker.persisting import persist
 from worker.planning import Planner
@@ -84,7 +85,7 @@ class Pipeline:
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.limits.batches)
+        self._slots = asyncio.Semaphore(1 if self.source.in_order else self.limits.batches)
         self._sending = Sending(self.envelopes, self.delay_exchange)
         self.use(self.planner)
 
@@ -172,7 +173,24 @@ class Pipeline:
         if self.source.aside is None:
             await self.gate.passed()
         now = self.now()
-        await self._go_on([self._intake.open(delivery, now) for delivery in batch])
+        works = [self._intake.open(delivery, now) for delivery in batch]
+        await (self._go_in_order(works) if self.source.in_order else self._go_on(works))
+
+    async def _go_in_order(self, works: Sequence[Work]) -> None:
+        """Let no two payments of one order key go at once: the next waits until this one is settled.
+
+        Settled is also what is delayed or set aside: those behind it go on.
+        """
+        own = asyncio.current_task()
+        for wave in waves(works, self._order_key):
+            await self._go_on(wave)
+            while others := {task for task in self._tasks if task is not own}:  # tries, and plugins asked
+                await asyncio.wait(others)
+
+    def _order_key(self, work: Work) -> str | None:
+        if work.decoded is None or self.source.ordered_by is None:
+            return None
+        return getattr(work.decoded.payment, self.source.ordered_by) or ""
 
     async def _go_on(self, works: list[Work]) -> None:
         """Send what is planned; what waits for a plugin goes on by itself, and what is set aside too."""

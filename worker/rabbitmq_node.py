@@ -89,7 +89,7 @@ class NodeLayout:
         try:
             (self.folder / "log").mkdir(exist_ok=True)
             (self.folder / "rabbitmq.conf").write_text("".join(lines))
-            (self.folder / "enabled_plugins").write_text("[].\n")
+            (self.folder / "enabled_plugins").write_text("[rabbitmq_consistent_hash_exchange].\n")
             if not cookie.exists():
                 cookie.write_text(secrets.token_hex(_COOKIE_BYTES))
                 cookie.chmod(0o400)

@@ -7,11 +7,12 @@ import secrets
 import socket
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from worker.amqp.connection import Broker, connected
-from worker.amqp.topology import Names, Topology, build_topology, declare, verify
+from worker.amqp.topology import Topology, build_topology, declare, verify
 from worker.assembling import Shared
 from worker.breaker import Breakers, State
 from worker.consumer import Consumer, until_stopped
@@ -23,7 +24,7 @@ from worker.retry import RetryPolicies, RetryPolicy, retry_connecting
 from worker.retry_settings import CodePolicy
 from worker.routing import RuleTable
 from worker.settings import Settings
-from worker.source import sources_of
+from worker.source import names_of, sources_of
 from worker.telemetry.logs import Log, get_log
 from worker.telemetry.tracing import Tracer
 
@@ -38,8 +39,13 @@ def broker_of(settings: Settings) -> Broker:
 
 def topology_of(settings: Settings, table: RuleTable) -> Topology:
     """Return what must exist on the broker for these settings and rules."""
-    exchanges = [processor.exchange for processor in table.processors.values()]
-    return build_topology(settings.prefix, settings.every_delay, exchanges, settings.delivery_limit)
+    return _topology(settings, [processor.exchange for processor in table.processors.values()])
+
+
+def _topology(settings: Settings, processor_exchanges: Sequence[str]) -> Topology:
+    return build_topology(
+        names_of(settings), settings.every_delay, processor_exchanges, settings.delivery_limit
+    )
 
 
 def policies_of(settings: Settings) -> RetryPolicies:
@@ -67,7 +73,7 @@ async def prepare_topology(settings: Settings, table: RuleTable, *, processors: 
     """
     topology = topology_of(settings, table)
     if settings.topology == "verify" and not processors:
-        topology = build_topology(settings.prefix, settings.every_delay, (), settings.delivery_limit)
+        topology = _topology(settings, ())
     async with connected(broker_of(settings), "payment-worker topology") as connection:
         await (declare if settings.topology == "declare" else verify)(connection, topology)
 
@@ -107,10 +113,13 @@ class Worker:
             self._mend,
         )
         name = f"payment-worker {os.getpid()}"
-        incoming, returned, crashed = sources_of(Names(settings.prefix))
+        work, returned, crashed = sources_of(names_of(settings), settings.ordered_by)
         few = min(RETURNED_PREFETCH, settings.prefetch)
         self._consumers = [
-            Consumer(self._shared, incoming, name, settings.prefetch),
+            *(
+                Consumer(self._shared, source, name, settings.shard_prefetch, main=source is work[0])
+                for source in work
+            ),
             Consumer(self._shared, returned, f"{name} returned", few, main=False),
             Consumer(self._shared, crashed, f"{name} crashed", 1, main=False),
         ]

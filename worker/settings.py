@@ -30,6 +30,7 @@ _OPTIONS = {
     "prefix": "--prefix",
     "processes": "--processes",
     "prefetch": "--prefetch",
+    "shards": "--shards",
     "topology": "--topology",
     "log_level": "--log-level",
     "log_format": "--log-format",
@@ -80,6 +81,15 @@ class Settings(BaseSettings):
     processes: int = Field(default=1, ge=1, le=256)
     prefetch: int = Field(
         default=1000, ge=1, le=5000, description="deliveries in flight per process, at most"
+    )
+    shards: int = Field(
+        default=1, ge=1, le=256, description="queues that incoming payments are spread over, by a hash"
+    )
+    retired_shards: int = Field(
+        default=0, ge=0, le=256, description="shards behind those that get nothing new and are only emptied"
+    )
+    ordered_by: Literal["merchant_id", "customer_id"] | None = Field(
+        default=None, description="payments with the same value keep their order"
     )
     max_batch: int = Field(default=200, ge=1, le=1000, description="payments a batch, at most")
     max_message_bytes: int = Field(
@@ -167,15 +177,37 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits_the_brokers_patience(self) -> Self:
         own = [policy.in_process or 0 for policy in self.retry_policies.values()]
-        in_process = max([self.retry_in_process, *own])
+        in_process = max([self.retry_in_process, *own]) * (self.ordered_prefetch if self.ordered_by else 1)
         if in_process + self.confirm_timeout >= self.consumer_timeout:
+            before = f", with {self.ordered_prefetch} before it (twice max_batch)" if self.ordered_by else ""
             raise ValueError(
                 f"a payment may be held for {in_process:g} s of tries in process (retry_in_process,"
-                f" in_process of retry_policies) and {self.confirm_timeout:g} s of confirm_timeout; that is"
+                f" in_process of retry_policies{before}) and {self.confirm_timeout:g} s of confirm_timeout;"
+                f" that is"
                 f" not less than consumer_timeout, {self.consumer_timeout:g} s, after which the broker takes"
                 " back what is not acknowledged: shorten the former, or raise the latter here and there"
             )
         return self
+
+    @model_validator(mode="after")
+    def _keeps_one_consumer(self) -> Self:
+        if self.ordered_by is not None and self.lane == "standard":
+            raise ValueError(
+                "ordered_by needs lane tap: the lane standard changes its consumer while it works, and"
+                " another worker's would become the active one meanwhile"
+            )
+        return self
+
+    @property
+    def shard_prefetch(self) -> int:
+        """Deliveries in flight from one of the queues of work, at most."""
+        each = max(1, self.prefetch // (self.shards + self.retired_shards))
+        return min(each, self.ordered_prefetch) if self.ordered_by else each
+
+    @property
+    def ordered_prefetch(self) -> int:
+        """Deliveries that may wait behind one another, at most."""
+        return 2 * self.max_batch
 
     @property
     def journal_address(self) -> Address:

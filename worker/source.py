@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from worker.amqp.lane import Delivery
 from worker.amqp.topology import Names
+from worker.settings import Settings
 
 SUSPECT_AFTER: Final = 2
 """So many sessions that ended with a message in hand make it one that may have ended them."""
@@ -22,7 +23,8 @@ class Source:
     ``exchange`` is where producers publish. ``return_to`` is the queue that delayed payments come back to.
     Messages under the routing key ``given_back`` are dispatches that a processor gave back, to the queue
     ``returned``. ``aside`` is the key under which suspects are set aside; None where they are already, and
-    each has to be taken alone.
+    each has to be taken alone. ``ordered_by`` is the member of payments whose value keeps an order; where the
+    queue is one that does, it is ``in_order``.
     """
 
     queue: str
@@ -32,16 +34,36 @@ class Source:
     returned: str
     aside: str | None = None
     given_back: str | None = None
+    ordered_by: str | None = None
+    in_order: bool = False
 
 
-def sources_of(names: Names) -> tuple[Source, Source, Source]:
-    """Return the queue of work, the one of dispatches given back, and the one of what was set aside."""
+def names_of(settings: Settings) -> Names:
+    """Return the names of the worker's objects; for an order, one shard is a queue of its own too."""
+    ordered = settings.ordered_by is not None
+    shards = settings.shards if settings.shards > 1 or ordered else 0
+    return Names(settings.prefix, shards, settings.retired_shards, ordered)
+
+
+def sources_of(names: Names, ordered_by: str | None = None) -> tuple[list[Source], Source, Source]:
+    """Return the queues of work, the one of dispatches given back, and the one of what was set aside.
+
+    A shard's delayed payments come back to it; those of the queue beside the shards come to the shards.
+    """
     incoming, returned, crashed = names.incoming, names.returned, names.crashed
     common = (names.exchange, names.returns)
+    work = [
+        Source(
+            queue, *common, names.back if queue == incoming else queue, returned, names.aside(queue),
+            ordered_by=ordered_by, in_order=ordered_by is not None and queue != incoming,
+        )
+        for queue in names.work
+    ]  # fmt: skip
+    given_back = names.aside(returned)
     return (
-        Source(incoming, *common, incoming, returned, names.aside(incoming)),
-        Source(returned, *common, incoming, returned, names.aside(returned), returned),
-        Source(crashed, *common, crashed, returned, None, names.aside(returned)),
+        work,
+        Source(returned, *common, names.back, returned, given_back, returned, ordered_by),
+        Source(crashed, *common, crashed, returned, None, given_back, ordered_by),
     )
 
 

@@ -41,7 +41,7 @@ async def shelf(broker: LocalBroker, prefix: str, connect: Connect) -> AsyncIter
     """A declared topology's dead-letter queue, removed at the end."""
     connection = await connect()
     raw = underlay(connection)  # type: ignore[arg-type]
-    topology = build_topology(prefix, (), (), 20)
+    topology = build_topology(Names(prefix), (), (), 20)
     await declare(raw, topology)
     channel = await raw.channel(publisher_confirms=True)
     yield Shelf(broker.url, channel, Names(prefix).dead)

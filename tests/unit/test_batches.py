@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.support.payments import body
 from worker.amqp.lane import Properties
 from worker.amqp.publisher import Message
-from worker.batches import MAX_BATCH_BYTES, MIXED, NDJSON, ORDER_KEY, as_messages
+from worker.amqp.topology import ORDER_KEY
+from worker.batches import MAX_BATCH_BYTES, MIXED, NDJSON, as_messages
 
 merchants = st.sampled_from(["ann", "bob", "cid"])
 bodies = st.lists(

@@ -51,6 +51,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         self._arrived: deque[DeliveryT] = deque()
         self._wake = asyncio.Event()
         self._stopped = False
+        self._leaving = False
         self._ended: str | None = None
         self._access_refused: AccessRefused | None = None
         self._outlets = Outlets(lambda: underlay(self._publishing), self._attach, self._is_idle)
@@ -170,6 +171,8 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         while True:
             if self._ended is not None:
                 raise self._access_refused or BrokerUnavailable(self._ended)
+            if self._leaving:
+                return []
             held_back = self._holds_back()
             if arrived and not held_back:
                 return [arrived.popleft() for _ in range(min(max_deliveries, len(arrived)))]
@@ -239,6 +242,14 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
             except CHANNEL_ERRORS as error:
                 self._end(f"cannot stop the intake: {explain_closing(error)}")
         self._stopped = True
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Give out nothing more, and stay the queue's consumer until ``close``: nobody else becomes active.
+
+        What was not taken goes back to the broker then, in its order.
+        """
+        self._leaving = self._stopped = True
         self._wake.set()
 
     async def close(self) -> None:

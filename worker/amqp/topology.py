@@ -4,17 +4,28 @@ Names and kinds are those of docs/topology.md. Every queue is a quorum queue tha
 than drop messages, and dead-letters at least once.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import (
+    AMQPConnectionError,
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
 
 from worker.errors import AccessRefused, Crashed, TopologyMismatch
 
 KEEP_FOR_EVER: Final = 2**31 - 1
 """A limit that is never reached: without one, brokers from 4.0 on drop a message after 20 requeues."""
+
+HASH: Final = "x-consistent-hash"
+"""The kind of exchange that RabbitMQ's own plugin rabbitmq_consistent_hash_exchange brings."""
+
+ORDER_KEY: Final = "order-key"
+"""The header that a payment's shard is chosen by where payments have an order."""
 
 BROWSED: Final = {"x-delivery-limit": KEEP_FOR_EVER}
 """Arguments of queues that people look through."""
@@ -22,10 +33,12 @@ BROWSED: Final = {"x-delivery-limit": KEEP_FOR_EVER}
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange."""
+    """A durable exchange; ``bindings`` are (exchange, routing key)."""
 
     name: str
     kind: str = "topic"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    bindings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +52,16 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of the worker's own objects under one prefix."""
+    """The names of the worker's own objects under one prefix.
+
+    With ``shards`` the work is spread over so many queues, and ``retired`` ones more are only emptied.
+    ``ordered``: payments of one order key are in one shard, and a shard has one active consumer.
+    """
 
     prefix: str
+    shards: int = 0
+    retired: int = 0
+    ordered: bool = False
 
     @property
     def exchange(self) -> str:
@@ -52,6 +72,28 @@ class Names:
     def incoming(self) -> str:
         """The queue of work."""
         return f"{self.prefix}.incoming"
+
+    def shard(self, number: int) -> str:
+        """The queue of one shard, counted from 0."""
+        return f"{self.incoming}.{number}"
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """Every queue that payments are taken from, those of shards first."""
+        return (*map(self.shard, range(self.shards + self.retired)), self.incoming)
+
+    @property
+    def sharding(self) -> str:
+        """The exchange that chooses a payment's shard.
+
+        Its name says by what, since RabbitMQ takes no offence at an exchange that hashes by something else.
+        """
+        return f"{self.prefix}.{'ordered' if self.ordered else 'spread'}"
+
+    @property
+    def back(self) -> str:
+        """The routing key that takes a payment through ``returns`` to the queue where it belongs."""
+        return self.sharding if self.shards else self.incoming
 
     @property
     def dead(self) -> str:
@@ -98,17 +140,24 @@ def format_step(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything one worker needs on the broker."""
+    """Everything one worker needs on the broker, and what must not be there.
+
+    ``unbound`` are bindings of other numbers of shards; ``beyond`` is the queue of one shard more.
+    """
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
+    unbound: tuple[Exchange | Queue, ...] = ()
+    beyond: str | None = None
 
 
 def build_topology(
-    prefix: str, delay_steps: Iterable[float], processor_exchanges: Iterable[str], delivery_limit: int
+    names: Names,
+    delay_steps: Iterable[float],
+    processor_exchanges: Iterable[str],
+    delivery_limit: int,
 ) -> Topology:
     """Return what must exist for these settings and these processors' exchanges."""
-    names = Names(prefix)
     processors = sorted(set(processor_exchanges))
     steps = tuple(delay_steps)
     exchanges = [
@@ -119,7 +168,16 @@ def build_topology(
     ]
     exchanges += [Exchange(names.delay(step)) for step in steps]
     exchanges += [Exchange(name) for name in processors]
-    came = (names.incoming, names.returned)
+    if names.shards:
+        exchanges.append(
+            Exchange(
+                names.sharding,
+                HASH,
+                {"hash-header": ORDER_KEY} if names.ordered else {"hash-property": "message_id"},
+                ((names.exchange, "#"), (names.returns, names.sharding)),
+            )
+        )
+    came = (*names.work, names.returned)
     queues = [
         _queue(
             names.crashed,
@@ -136,9 +194,13 @@ def build_topology(
     queues += [
         _queue(
             queue,
-            {"x-delivery-limit": delivery_limit, **_dead_lettering(names.returns, names.aside(queue))},
+            {
+                "x-delivery-limit": delivery_limit,
+                **_dead_lettering(names.returns, names.aside(queue)),
+                **({"x-single-active-consumer": True} if names.ordered and queue in names.work[:-1] else {}),
+            },
             (names.returns, queue),
-            *([(names.exchange, "#")] if queue == names.incoming else []),
+            *_brings_work(names, queue),
         )
         for queue in came
     ]
@@ -152,7 +214,28 @@ def build_topology(
     ]
     gives_back = {**BROWSED, **_dead_lettering(names.returns, names.returned)}
     queues += [_queue(f"{name}.inbox", gives_back, (name, "#")) for name in processors]
-    return Topology(tuple(exchanges), tuple(queues))
+    beyond = names.shard(names.shards + names.retired)
+    return Topology(tuple(exchanges), tuple(queues), tuple(_unbound(names)), beyond)
+
+
+def _brings_work(names: Names, queue: str) -> tuple[tuple[str, str], ...]:
+    """Return the bindings through which new payments come; a consistent-hash binding's key is its weight."""
+    if queue in map(names.shard, range(names.shards)):
+        return ((names.sharding, "1"),)
+    return ((names.exchange, "#"),) if queue == names.incoming and not names.shards else ()
+
+
+def _unbound(names: Names) -> Iterator[Exchange | Queue]:
+    """Yield the bindings that other numbers of shards have and this one has not."""
+    other = replace(names, ordered=not names.ordered)
+    for number in range(names.shards, names.shards + names.retired):
+        yield Queue(names.shard(number), bindings=((names.sharding, "1"),))
+    if names.shards:
+        yield Queue(names.incoming, bindings=((names.exchange, "#"),))
+        yield Exchange(other.sharding, HASH, bindings=((names.exchange, "#"),))
+    elif names.retired:
+        for either in (names, other):
+            yield Exchange(either.sharding, HASH, bindings=((names.exchange, "#"),))
 
 
 def _queue(name: str, arguments: dict[str, Any], *bindings: tuple[str, str]) -> Queue:
@@ -167,20 +250,58 @@ def _dead_lettering(exchange: str, routing_key: str | None) -> dict[str, Any]:
 async def declare(connection: AbstractConnection, topology: Topology) -> None:
     """Create what is missing; what exists must be the same.
 
+    New bindings are there before old ones go, so that no payment is returned to its producer: one may be in
+    two queues.
+
     Raises:
-        TopologyMismatch: an object exists with other properties.
+        TopologyMismatch: an object exists with other properties, or there are more shards.
         AccessRefused: the user may not configure it.
     """
+    await _check_shards(connection, topology)
     channel = await connection.channel()
     for exchange in topology.exchanges:
         with _explained(exchange.name, "exchange"):
-            await channel.exchange_declare(exchange.name, exchange_type=exchange.kind, durable=True)
+            await channel.exchange_declare(
+                exchange.name, exchange_type=exchange.kind, durable=True, arguments=exchange.arguments
+            )
+            for source, key in exchange.bindings:
+                await channel.exchange_bind(exchange.name, source, key)
     for queue in topology.queues:
         with _explained(queue.name, "queue"):
             await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
             for source, key in queue.bindings:
                 await channel.queue_bind(queue.name, source, key)
     await channel.close()
+    for other in topology.unbound:
+        await _unbind(connection, other)
+
+
+async def _unbind(connection: AbstractConnection, other: Exchange | Queue) -> None:
+    channel = await connection.channel()
+    unbind = channel.queue_unbind if isinstance(other, Queue) else channel.exchange_unbind
+    try:
+        for source, key in other.bindings:
+            await unbind(other.name, source, key)
+    except ChannelNotFoundEntity:
+        return  # where one of the two is not there, there is no binding
+    await channel.close()
+
+
+async def _check_shards(connection: AbstractConnection, topology: Topology) -> None:
+    """Refuse to leave payments in a shard that nobody would take them from."""
+    beyond = topology.beyond
+    if beyond is None:
+        return
+    try:
+        exists = await _exists(connection, Queue(beyond))
+    except AccessRefused:
+        return  # who may not look has operators who know
+    if exists:
+        raise TopologyMismatch(
+            f"the broker has a queue {beyond}, of a time with more shards, that nobody would take payments"
+            " from: let PAYMENT_WORKER_RETIRED_SHARDS count it until it is empty, then delete it"
+            " (docs/scaling.md)"
+        )
 
 
 async def verify(connection: AbstractConnection, topology: Topology) -> None:
@@ -189,9 +310,10 @@ async def verify(connection: AbstractConnection, topology: Topology) -> None:
     A broker tells a client neither a queue's arguments nor its bindings; those are its operators' to keep.
 
     Raises:
-        TopologyMismatch: naming every object that is missing.
+        TopologyMismatch: naming every object that is missing, or there are more shards.
         AccessRefused: the user may not look at them.
     """
+    await _check_shards(connection, topology)
     missing = [f"exchange {e.name}" for e in topology.exchanges if not await _exists(connection, e)]
     missing += [f"queue {q.name}" for q in topology.queues if not await _exists(connection, q)]
     if missing:
@@ -275,6 +397,12 @@ class _explained:  # noqa: N801 - reads as the statement it is
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, AMQPConnectionError) and HASH in str(error):
+            raise TopologyMismatch(
+                f"the broker cannot have the {self._kind} {self._name}, which several shards need: {error};"
+                " `rabbitmq-plugins enable rabbitmq_consistent_hash_exchange` on each node, a plugin that"
+                " RabbitMQ itself brings, or use one shard without an order"
+            ) from error
         if isinstance(error, ChannelPreconditionFailed):
             raise TopologyMismatch(
                 f"the {self._kind} {self._name} exists but differs from what the worker needs: {error};"

@@ -17,7 +17,7 @@ from worker.journal.entries import Happening
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """How many messages wait in the worker's queues, and how many consume from the queue of work."""
+    """How many messages wait in the worker's queues, and how many consume from the queues of work."""
 
     incoming: int
     consumers: int
@@ -33,10 +33,11 @@ async def read_depths(connection: AbstractConnection, names: Names, delays: Sequ
         TopologyMismatch: one is missing.
         AccessRefused: the user may not look at them.
     """
-    incoming, consumers = await look_at(connection, names.incoming)
+    work = [await look_at(connection, queue) for queue in names.work]
     others = [(await look_at(connection, name))[0] for name in (names.crashed, names.dead)]
     delayed = [(await look_at(connection, names.delay(step)))[0] for step in delays]
-    return Depths(incoming, consumers, others[0], sum(delayed), others[1])
+    waiting, consumers = (sum(counts) for counts in zip(*work, strict=True))
+    return Depths(waiting, consumers, others[0], sum(delayed), others[1])
 
 
 class Comparison(NamedTuple):

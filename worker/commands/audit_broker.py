@@ -10,7 +10,6 @@ import orjson
 import uvloop
 
 from worker.amqp.connection import connected
-from worker.amqp.topology import Names
 from worker.bookkeeping.audit import Audit, audit
 from worker.bookkeeping.depths import MISSING_LETTERS, Comparison, Depths, compare, read_depths
 from worker.bookkeeping.seen import Seen
@@ -23,6 +22,7 @@ from worker.journal.books import Books
 from worker.journal.states import State
 from worker.session import broker_of
 from worker.settings import Settings
+from worker.source import names_of
 
 _DEAD: Final = (State.DEAD_LETTERED, State.HELD)
 
@@ -58,7 +58,7 @@ def audit_with_broker(
 
 async def _depths(settings: Settings) -> Depths:
     async with connected(broker_of(settings), "payment-worker audit") as connection:
-        return await read_depths(connection, Names(settings.prefix), settings.every_delay)
+        return await read_depths(connection, names_of(settings), settings.every_delay)
 
 
 def _missing_letters(books: Books, settings: Settings, dropped: Sequence[Path]) -> Iterator[str]:

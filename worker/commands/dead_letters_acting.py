@@ -72,21 +72,21 @@ def redrive(
     with readable_errors():
         from datetime import UTC, datetime
 
-        from worker.amqp.topology import Names
         from worker.dead_letters.actions import Redrive
         from worker.dead_letters.record import opened_record
         from worker.envelope import Envelopes
+        from worker.source import names_of
 
         chosen = read_selection(code, processor, payment_id, currency, min_amount, max_amount, since, until)
         settings = read_settings(amqp_url, prefix, journal)
-        names, identity = Names(settings.prefix), secrets.token_hex(8)
+        names, identity = names_of(settings), secrets.token_hex(8)
         numbers = iter(range(1, sys.maxsize))
         with (
             opened_record(settings.journal_address, settings.shown_journal) as record,
             _audited(audit, yes) as lines,
         ):
             action = Redrive(
-                envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming),
+                envelopes=Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.back),
                 exchange=names.returns,
                 record=record,
                 max_redrives=max_redrives,

@@ -24,6 +24,12 @@ Prefix = Annotated[
         metavar="NAME", help="Prefix of queues and exchanges, default payments.", show_default=False
     ),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Queues that incoming payments are spread over.", show_default=False
+    ),
+]
 Overlays = Annotated[
     list[Path] | None,
     typer.Option(

@@ -61,14 +61,15 @@ def publish(
         import uvloop
 
         from worker.amqp.connection import quiet_libraries
-        from worker.amqp.topology import Names
         from worker.errors import ConfigurationError
         from worker.settings import load_settings
+        from worker.source import names_of
 
         quiet_libraries()
         settings = load_settings(amqp_url=amqp_url, prefix=prefix)
-        names = Names(settings.prefix)
-        read, exchange = partial(read_messages, batch=batch), names.exchange
+        names = names_of(settings)
+        read = partial(read_messages, batch=batch, ordered_by=settings.ordered_by)
+        exchange = names.exchange
         if exported:
             read, exchange = partial(read_exported, names=names), names.returns
         if file == "-" and not exported:
@@ -121,7 +122,10 @@ async def _publish(
 
 
 def read_messages(
-    lines: Iterable[bytes], on_read: Callable[[int], None], batch: int = 1
+    lines: Iterable[bytes],
+    on_read: Callable[[int], None],
+    batch: int = 1,
+    ordered_by: str | None = None,
 ) -> "Iterator[Message]":
     """Yield messages of the lines that are not blank; ``on_read`` learns each line's size in bytes."""
     from worker.batches import as_messages
@@ -133,7 +137,7 @@ def read_messages(
             if body.strip():
                 yield number, body
 
-    return as_messages(payments(), batch)
+    return as_messages(payments(), batch, ordered_by)
 
 
 def read_exported(
@@ -151,7 +155,7 @@ def read_exported(
     from worker.envelope import Envelopes
 
     identity, numbers = secrets.token_hex(8), itertools.count(1)
-    envelopes = Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.incoming)
+    envelopes = Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.back)
     for number, line in enumerate(lines, start=1):
         on_read(len(line))
         if line.strip():

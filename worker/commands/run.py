@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.options import AmqpUrl, Journal, Overlays, Prefix, Rules
+from worker.commands.options import AmqpUrl, Journal, Overlays, Prefix, Rules, Shards
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Deliveries in flight a process, default 1000.", show_default=False),
     ] = None,
+    shards: Shards = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
     ] = None,
@@ -52,6 +53,7 @@ def run(
             prefix=prefix,
             topology=topology,
             prefetch=prefetch,
+            shards=shards,
             log_level=log_level,
             log_format=log_format,
         )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.commands.options import AmqpUrl, Prefix, Rules
+from worker.commands.options import AmqpUrl, Prefix, Rules, Shards
 from worker.commands.output import readable_errors
 
 if TYPE_CHECKING:
@@ -15,18 +15,22 @@ app = typer.Typer(help="Declare or verify the queues and exchanges on the broker
 
 
 @app.command()
-def declare(rules: Rules = None, amqp_url: AmqpUrl = None, prefix: Prefix = None) -> None:
+def declare(
+    rules: Rules = None, amqp_url: AmqpUrl = None, prefix: Prefix = None, shards: Shards = None
+) -> None:
     """Create every queue, exchange and binding that the settings and rules need; what exists must match."""
-    _apply("declare", rules, amqp_url, prefix)
+    _apply("declare", rules, amqp_url, prefix, shards)
 
 
 @app.command()
-def verify(rules: Rules = None, amqp_url: AmqpUrl = None, prefix: Prefix = None) -> None:
+def verify(
+    rules: Rules = None, amqp_url: AmqpUrl = None, prefix: Prefix = None, shards: Shards = None
+) -> None:
     """Check that every queue and exchange exists, without creating any."""
-    _apply("verify", rules, amqp_url, prefix)
+    _apply("verify", rules, amqp_url, prefix, shards)
 
 
-def _apply(mode: str, rules: Rules, amqp_url: AmqpUrl, prefix: Prefix) -> None:
+def _apply(mode: str, rules: Rules, amqp_url: AmqpUrl, prefix: Prefix, shards: Shards) -> None:
     with readable_errors():
         import asyncio
 
@@ -37,7 +41,9 @@ def _apply(mode: str, rules: Rules, amqp_url: AmqpUrl, prefix: Prefix) -> None:
         from worker.settings import load_settings
 
         quiet_libraries()
-        settings = load_settings(rules=rules or None, amqp_url=amqp_url, prefix=prefix, topology=mode)
+        settings = load_settings(
+            rules=rules or None, amqp_url=amqp_url, prefix=prefix, topology=mode, shards=shards
+        )
         table = load_rules(settings.rules, settings.overlays, catalogue=Registry.of(settings.plugins))
         asyncio.run(prepare_topology(settings, table))
         _show(settings, topology_of(settings, table))
