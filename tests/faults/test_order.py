@@ -61,17 +61,20 @@ async def arriving(stage: Stage) -> AsyncIterator[list[Received]]:
 
 
 @asynccontextmanager
-async def published(stage: Stage) -> AsyncIterator[None]:
+async def published(stage: Stage, batch: int = 1) -> AsyncIterator[None]:
     """Payments of many merchants come in, each numbered within its own, while the block lasts."""
 
     async def publish() -> None:
-        async with open_producer(stage.url, exchange=stage.prefix, ordered_by="merchant_id") as producer:
-            for number in range(EACH):
+        async with open_producer(
+            stage.url, exchange=stage.prefix, batch=batch, ordered_by="merchant_id"
+        ) as producer:
+            for start in range(0, EACH, batch):
                 await producer.publish(
                     payment(f"m{merchant}-{number}", merchant_id=f"m{merchant}")
+                    for number in range(start, start + batch)
                     for merchant in range(MERCHANTS)
                 )
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.03 * batch)
 
     publishing = asyncio.create_task(publish())
     yield
@@ -99,8 +102,14 @@ def more_than(arrived: list[Received], count: int) -> Callable[[], Awaitable[boo
     return enough
 
 
+@pytest.mark.parametrize("batch", [1, 3])
 async def test_order_is_kept_over_refusals_and_crashes(
-    broker: LocalBroker, prefix: str, tmp_path: Path, workers: ForkServerContext, settings: dict[str, Any]
+    broker: LocalBroker,
+    prefix: str,
+    tmp_path: Path,
+    workers: ForkServerContext,
+    settings: dict[str, Any],
+    batch: int,
 ) -> None:
     """While a payment is tried again, those behind it wait; a worker that dies hands its line over so."""
     async with (
@@ -111,7 +120,7 @@ async def test_order_is_kept_over_refusals_and_crashes(
             first, second = start(), start()
             await first.in_session()
             await second.in_session()
-            async with published(stage):
+            async with published(stage, batch):
                 await eventually(more_than(arrived, 40), "some payments")
                 await stage.unbind("alpha")
                 await asyncio.sleep(0.3)
