@@ -100,6 +100,15 @@ class Health(Strict):
     open_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
 
 
+class BatchSpec(Strict):
+    """How many dispatches may go to a processor in one message, and how long one may wait for others."""
+
+    max_payments: Annotated[int, Field(ge=2, le=1000)] = 100
+    max_wait: Annotated[
+        str, Field(pattern=r"^(0|[1-9][0-9]{0,2})ms$", description="0ms to 999ms, only while more is in hand")
+    ] = "5ms"
+
+
 class ProcessorSpec(Strict):
     """A payment processor: where its dispatches go and what it can take. Absent means anything."""
 
@@ -115,6 +124,9 @@ class ProcessorSpec(Strict):
         default=None, description="what this processor charges us: a schedule, or the name of one under fees"
     )
     health: Health | None = None
+    batch: BatchSpec | None = Field(
+        default=None, description="dispatches travel as NDJSON, one a line; absent: each in its own message"
+    )
 
 
 class Share(Strict):

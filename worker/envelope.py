@@ -6,7 +6,7 @@ attempts. The broker's ``x-death`` family is not passed on: a copied one makes b
 cycle and drop the message.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,11 +20,12 @@ from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, EncodedProperties, Outgoing, Properties
 from worker.amqp.wire import LAST_READABLE_SECONDS, Stencil, Timestamp, encode_table
 from worker.errors import MalformedProperties, PermanentError
-from worker.lines import Line
+from worker.lines import NDJSON, TRACEPARENTS, Line
 from worker.planning import Dispatch
 
 APP_ID: Final = "payment-stream-worker"
 DISPATCH_ID: Final = "dispatch-id"
+DISPATCH_COUNT: Final = "dispatch-count"
 MAX_HEADER_BYTES: Final = 48 * 1024
 """Producers' headers beyond this are dropped from dead letters: a header must fit into one AMQP frame."""
 
@@ -157,20 +158,15 @@ class Envelopes:
         attempt: int,
         traceparent: str,
         now: datetime,
-        tracestate: object = None,
+        tracestate: str | None = None,
         past: Letter | None = None,
     ) -> Outgoing:
         """A dispatch for one processor. ``attempt`` counts the payment's rounds through the delay queues.
 
-        ``tracestate`` is the producer's, passed on when it is text, as W3C Trace Context asks. ``past`` is a
-        payment whose attempts are carried along, in case the processor gives it back.
+        ``tracestate`` is the producer's. ``past`` is a payment whose attempts are carried along, in case the
+        processor gives it back.
         """
-        common = (
-            attempt,
-            dispatch.priority,
-            int(now.timestamp()),
-            tracestate if isinstance(tracestate, str) else None,
-        )
+        common = (attempt, dispatch.priority, int(now.timestamp()), tracestate)
         message_id = self.next_message_id()
         properties: Properties | EncodedProperties
         if past is None:
@@ -183,6 +179,26 @@ class Envelopes:
             properties.headers = {**properties.headers, **own}
             properties.correlation_id, properties.message_id = payment_id, message_id
         return Outgoing(dispatch.exchange, dispatch.routing_key, dispatch.body, properties)
+
+    def dispatches(
+        self,
+        dispatches: Sequence[Dispatch],
+        traceparents: Sequence[str],
+        now: datetime,
+        tracestate: str | None = None,
+    ) -> Outgoing:
+        """Many dispatches for one processor, one a line, in their first round: the first one says where to.
+
+        Where their traces differ, the header ``traceparents`` has one for each line.
+        """
+        first = dispatches[0]
+        properties = _dispatch_properties(1, first.priority, int(now.timestamp()), tracestate)
+        one_trace = len(set(traceparents)) == 1
+        own = {names.TRACEPARENT: traceparents[0]} if one_trace else {TRACEPARENTS: ",".join(traceparents)}
+        properties.headers = {**properties.headers, **own, DISPATCH_COUNT: len(dispatches)}
+        properties.content_type, properties.message_id = NDJSON, self.next_message_id()
+        body = b"\n".join([dispatch.body for dispatch in dispatches])
+        return Outgoing(first.exchange, first.routing_key, body, properties)
 
     def delayed(
         self, exchange: str, letter: Letter, failure: Attempt, traceparent: str, now: datetime

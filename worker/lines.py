@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from schemas.dead_letter import TRACEPARENT
 from worker.amqp.lane import Delivery, Properties
 from worker.errors import BatchTooLarge, EmptyMessage, PermanentError, UnsupportedContentType
 
 NDJSON: Final = "application/x-ndjson"
+TRACEPARENTS: Final = "traceparents"
+"""The header with a trace context for each line that is not blank, parted by commas."""
 _JSON: Final = "application/json"
 _JSON_SPACE: Final = b" \t\r"
 
@@ -75,12 +78,27 @@ def unpack(deliveries: Iterable[Delivery], bounds: Bounds) -> Iterator[Delivery]
         if not lines:
             yield delivery
             continue
-        own = replace(properties, content_type=_JSON)
         parts = Parts(len(lines))
+        every = _properties_of_lines(properties, len(lines))
         tag, redelivered = delivery.tag, delivery.redelivered
         exchange, routing_key = delivery.exchange, delivery.routing_key
-        for number, line in lines:
+        for (number, line), own in zip(lines, every, strict=True):
             yield Line(tag, line, exchange, routing_key, redelivered, own, number, parts)
+
+
+def _properties_of_lines(properties: Properties, count: int) -> Sequence[Properties]:
+    """Return the properties of each line: the message's, and where it names them, a trace of its own."""
+    traces = properties.headers.get(TRACEPARENTS)
+    if traces is None:
+        return [replace(properties, content_type=_JSON)] * count
+    headers = {name: value for name, value in properties.headers.items() if name != TRACEPARENTS}
+    contexts = traces.split(",") if isinstance(traces, str) else []
+    if len(contexts) != count:
+        return [replace(properties, content_type=_JSON, headers=headers)] * count
+    return [
+        replace(properties, content_type=_JSON, headers={**headers, TRACEPARENT: context})
+        for context in contexts
+    ]
 
 
 def split(body: bytes, properties: Properties, bounds: Bounds) -> Sequence[tuple[int, bytes]]:

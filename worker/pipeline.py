@@ -18,6 +18,7 @@ from typing import Any, Final, assert_never
 
 from worker.amqp.lane import Confirmed, Delivery, Lane, Refused, Unknown
 from worker.claiming import Claims, NoClaims, Secured
+from worker.departing import Departures
 from worker.envelope import Envelopes, rfc3339
 from worker.errors import (
     BrokerUnavailable,
@@ -76,7 +77,7 @@ class Pipeline:
     gate: Gate = field(default_factory=Gate)
     survivals: Survivals = field(default_factory=Survivals)
     _intake: Intake = field(init=False)
-    _sending: Sending = field(init=False)
+    _departures: Departures = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _asking: set[asyncio.Task[None]] = field(default_factory=set)
@@ -86,11 +87,18 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(1 if self.source.in_order else self.limits.batches)
-        self._sending = Sending(self.envelopes, self.delay_exchange)
+        self._departures = Departures(
+            self.lane,
+            Sending(self.envelopes, self.delay_exchange),
+            self.now,
+            self.limits.bounds,
+            lambda leaving: self._start(leaving, frees_slot=False),
+        )
         self.use(self.planner)
 
     def use(self, planner: Planner) -> None:
         """Plan the batches taken from now on by another rule table; those in flight keep theirs."""
+        self._departures.use(planner.table.processors.values())
         self._intake = Intake(
             planner,
             self.tracer,
@@ -238,8 +246,7 @@ class Pipeline:
         self.steps.begin(works)
         while works and (secured := await self._secure(works)) is not None:
             ready, finished = secured
-            now = self.now()
-            confirmations = await self.lane.send([self._sending.outgoing(work, now) for work in ready])
+            confirmations = await self._departures.send(ready)
             works = []
             for work, confirmation in zip(ready, confirmations, strict=True):
                 match confirmation:
@@ -264,7 +271,8 @@ class Pipeline:
 
     async def _secure(self, works: Sequence[Work]) -> Secured | None:
         """Claim what is about to be sent; None, with the payments released, where the session ended first."""
-        secured = await persist(lambda: self.claims.secure(works, self.now()), self._over, self.log)
+        with self._departures.more_coming():
+            secured = await persist(lambda: self.claims.secure(works, self.now()), self._over, self.log)
         if secured is None:
             for work in works:
                 self.reporter.finish(work, Released("the session ended before the journal knew of it"))

@@ -1,6 +1,6 @@
 """A payment's next step as the publish that takes it there, and what its confirm means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -10,6 +10,7 @@ from worker.amqp.lane import Outgoing
 from worker.envelope import Envelopes
 from worker.errors import InvariantViolation
 from worker.outcome import DeadLettered, Delayed, Dispatched, Outcome, SetAside
+from worker.planning import Dispatch
 from worker.telemetry import attributes as names
 from worker.work import ToAside, ToAsk, ToDead, ToDelay, ToProcessor, Work
 
@@ -27,20 +28,11 @@ class Sending:
         match step:
             case ToProcessor():
                 dispatch = work.prepare(step.candidate)
-                traceparent = work.trace.sending(
-                    dispatch.exchange,
-                    dispatch.routing_key,
-                    lambda: {
-                        names.PAYMENT_RULE: dispatch.rule,
-                        names.RULES_VERSION: dispatch.rules_version,
-                        names.PAYMENT_PROCESSOR: dispatch.processor,
-                        names.DISPATCH_ID: dispatch.dispatch_id,
-                    },
-                )
+                traceparent = _begin(work, dispatch)
                 return self.envelopes.dispatch(
                     dispatch, work.payment_id or "", work.arrival.attempt, traceparent, now,
-                    work.properties.headers.get(TRACESTATE),
-                    work if work.arrival.attempts or work.arrival.passed else None,
+                    tracestate_of(work),
+                    work if work.has_past else None,
                 )  # fmt: skip
             case ToDelay():
                 exchange = self.delay_exchange(step.seconds)
@@ -56,6 +48,34 @@ class Sending:
                 raise InvariantViolation("a payment that is not planned is about to be sent")
             case _:
                 assert_never(step)
+
+    def together(self, works: Sequence[Work], now: datetime) -> Outgoing:
+        """Return one publish of dispatches without a past: of one exchange, routing key and priority."""
+        if len(works) == 1:
+            return self.outgoing(works[0], now)
+        dispatches = [work.prepared() for work in works]
+        traceparents = [_begin(work, dispatch) for work, dispatch in zip(works, dispatches, strict=True)]
+        return self.envelopes.dispatches(dispatches, traceparents, now, tracestate_of(works[0]))
+
+
+def tracestate_of(work: Work) -> str | None:
+    """Return the producer's ``tracestate``, which is passed on when it is text, as W3C Trace Context asks."""
+    tracestate = work.properties.headers.get(TRACESTATE)
+    return tracestate if isinstance(tracestate, str) else None
+
+
+def _begin(work: Work, dispatch: Dispatch) -> str:
+    """Begin the span of a dispatch, and return its context."""
+    return work.trace.sending(
+        dispatch.exchange,
+        dispatch.routing_key,
+        lambda: {
+            names.PAYMENT_RULE: dispatch.rule,
+            names.RULES_VERSION: dispatch.rules_version,
+            names.PAYMENT_PROCESSOR: dispatch.processor,
+            names.DISPATCH_ID: dispatch.dispatch_id,
+        },
+    )
 
 
 def outcome_of(work: Work) -> Outcome:

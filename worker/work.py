@@ -103,6 +103,11 @@ class Work:
             raise InvariantViolation("a payment without a plan is about to be dispatched")
         return self.plan
 
+    @property
+    def has_past(self) -> bool:
+        """Whether attempts have to be carried along, in case a processor gives the payment back."""
+        return bool(self.arrival.attempts or self.arrival.passed)
+
     def settles(self) -> bool:
         """Note that the payment is where it belongs; whether its delivery can be acknowledged with that."""
         return self.parts is None or self.parts.one_done()
@@ -116,6 +121,12 @@ class Work:
     def charged(self) -> Charged | None:
         """What the payment is charged, or its amount; None where neither is known."""
         return self.gross if self.plan is None else self.plan.charged
+
+    def prepared(self) -> Dispatch:
+        """Return the dispatch that is the next step."""
+        if not isinstance(self.step, ToProcessor):
+            raise InvariantViolation("a payment that is not to be dispatched is about to be")
+        return self.prepare(self.step.candidate)
 
     def prepare(self, candidate: int) -> Dispatch:
         """Return what is sent to the candidate with this index; always the same where it is resumed."""

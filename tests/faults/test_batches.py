@@ -7,12 +7,26 @@ import pytest
 from tests.faults.conftest import Scale
 from tests.support.bench import Bench
 from tests.support.fault_points import Crash, Moment
+from tests.support.load import RULES, write_fault_rules
+
+ASKING = RULES.replace('proc.alpha"', 'proc.alpha", batch: {{max_payments: 10}}')
+"""Rules whose first processor asks for many dispatches in one message."""
+
+
+def ask_for_batches(bench: Bench) -> None:
+    write_fault_rules(bench.rules, bench.settings.prefix, ASKING)
+
+
+def test_the_rules_ask() -> None:
+    """What is replaced in them is there."""
+    assert "max_payments" in ASKING
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", ["claim", "send", "record", "settle"])
 async def test_death_in_the_middle_of_a_message(bench: Bench, step: str, moment: Moment) -> None:
     """Some of its lines are where they belong, others are in flight, others not begun: each arrives."""
+    ask_for_batches(bench)
     bench.load.lines = 25
     await bench.publish(200)
     worker = bench.start(Crash(step, moment, call=4), max_batch=10)
@@ -22,6 +36,7 @@ async def test_death_in_the_middle_of_a_message(bench: Bench, step: str, moment:
 
 async def test_deaths_at_random_under_load(bench: Bench, scale: Scale) -> None:
     """However often it dies while messages come in, all their payments arrive in the end."""
+    ask_for_batches(bench)
     bench.load.lines = 10
     async with bench.load.streaming(per_second=600):
         for _ in range(scale(6, 100)):

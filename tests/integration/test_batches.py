@@ -1,9 +1,11 @@
 """Messages of many payments on a real broker."""
 
+import json
 from collections import Counter
 
-from tests.support.bodies import payment
+from tests.support.bodies import RULES, payment, write_rules
 from tests.support.stage import Stage
+from worker.rules_file import load_rules
 
 PRODUCERS_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NDJSON = "application/x-ndjson"
@@ -37,4 +39,25 @@ async def test_a_message_beyond_the_limit_is_one_dead_letter(stage: Stage) -> No
         (dead,) = await stage.dead()
     assert (dead.body, dead.properties.content_type) == (message, NDJSON)
     assert dead.letter.error_code == "batch_too_large"
+    assert await stage.leftovers() == {}
+
+
+async def test_a_processor_is_sent_many_at_once_and_gives_them_back(stage: Stage) -> None:
+    """Its inbox has one message of them; when its connector rejects that, each goes on by itself."""
+    asking = RULES.replace('proc.alpha"', 'proc.alpha", batch: {{max_payments: 50}}')
+    stage.table = load_rules((write_rules(stage.rules, stage.prefix, asking),))
+    ids = sorted(f"p-{number:02}" for number in range(50))
+    message = b"\n".join(payment(payment_id=one, type="wallet") for one in ids)
+    await stage.publish(message, "wallet.eur", content_type=NDJSON)
+    async with stage.working() as worker:
+        await stage.waits_in(stage.inbox_of("alpha"), 1)
+        sent = await stage.channel.basic_get(stage.inbox_of("alpha"))
+        properties = sent.header.properties
+        assert (properties.headers or {})["dispatch-count"] == 50
+        assert properties.content_type == NDJSON
+        assert [json.loads(line)["payment_id"] for line in sent.body.split(b"\n")] == ids
+        await stage.channel.basic_reject(sent.delivery.delivery_tag or 0, requeue=False)
+        given = await stage.dispatched("beta", 50)
+    assert sorted(one.json["payment_id"] for one in given) == ids
+    assert worker.counts == Counter(dispatched=100, returned=50)
     assert await stage.leftovers() == {}

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.support.bodies import RULES, write_rules
 from worker.amqp.connection import underlay
 from worker.amqp.topology import Names
 from worker.journal.opening import prepare_journal
+from worker.lines import NDJSON
 from worker.routing import RuleTable
 from worker.rules_file import load_rules
 from worker.session import Worker, prepare_topology, topology_of
@@ -47,6 +48,12 @@ class Received:
         """Its body as a JSON object."""
         document: dict[str, Any] = json.loads(self.body)
         return document
+
+    def lines(self) -> list["Received"]:
+        """Each dispatch of a message that has several, or the message."""
+        if self.properties.content_type != NDJSON:
+            return [self]
+        return [replace(self, body=line) for line in self.body.split(b"\n")]
 
     @property
     def letter(self) -> DeadLetterHeaders:

@@ -383,6 +383,7 @@ class Exploding:
 
     def __init__(self, error: Exception) -> None:
         self.error, self.planner = error, Planner(rule_table())
+        self.table = self.planner.table
 
     def plan(self, decoded: Any, now: Any) -> Any:
         if decoded.payment.payment_id == "boom":

@@ -49,10 +49,13 @@ class Comparison(NamedTuple):
     problem: str | None = None
 
 
-def compare(audit: Audit, before: Depths, after: Depths, moved: int) -> Iterator[Comparison]:
+def compare(
+    audit: Audit, before: Depths, after: Depths, moved: int, a_message: int = 1
+) -> Iterator[Comparison]:
     """Compare counts of an audit with depths from before and after it.
 
-    ``moved`` is how many entries were added to the history meanwhile.
+    ``moved`` is how many entries were added to the history meanwhile, ``a_message`` how many payments one
+    message in the queue of work may carry.
     """
     at_hand = audit.count(Place.IN_FLIGHT)
     slack = moved + at_hand
@@ -77,7 +80,7 @@ def compare(audit: Audit, before: Depths, after: Depths, moved: int) -> Iterator
     yield Comparison(Place.DEAD_LETTERED, dead + audit.unread, after.dead, problem)
 
     if before.consumers == after.consumers == 0:
-        lost = at_hand > back + moved
+        lost = at_hand > back * a_message + moved
         problem = "payments that no worker holds any more are not in the queue of work" if lost else None
         yield Comparison(Place.IN_FLIGHT, at_hand, back, problem)
 

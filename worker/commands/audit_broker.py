@@ -42,7 +42,7 @@ def audit_with_broker(
     with counting("payments") as count:
         found = audit(books, quick=quick, progress=count)
     after, moved = uvloop.run(_depths(settings)), books.last_number() - number
-    comparisons = list(compare(found, before, after, moved))
+    comparisons = list(compare(found, before, after, moved, settings.max_batch_lines))
     for place, comparison in enumerate(comparisons):
         if comparison.problem == MISSING_LETTERS:
             missing = 0

@@ -14,7 +14,7 @@ from worker.routing.decision import (
 from worker.routing.fees import FeeBook
 from worker.routing.plugin_fees import PluginSchedule
 from worker.routing.problems import Problem
-from worker.routing.processors import Processor
+from worker.routing.processors import Batch, Processor
 from worker.routing.questions import NO_ANSWERS, Answers, PluginNeeded, Question
 from worker.routing.rates import Rates
 from worker.routing.steps import Passed
@@ -27,6 +27,7 @@ __all__ = [
     "NO_SETTINGS",
     "AccountShare",
     "Answers",
+    "Batch",
     "Catalogue",
     "Decision",
     "FeeBook",

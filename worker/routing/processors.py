@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from schemas.rules import Health, ProcessorSpec
+from schemas.rules import BatchSpec, Health, ProcessorSpec
 from worker.money import FeeMode
 from worker.routing.amounts import bounds_of, read_amount
 from worker.routing.fees import FeeBook, build_fee_book
@@ -31,6 +31,14 @@ class AmountLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A processor's wish for many dispatches in one message, and how long one that is not full may wait."""
+
+    max_payments: int
+    max_wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Processor:
     """A payment processor as the rules describe it; None means that it takes any."""
 
@@ -44,6 +52,7 @@ class Processor:
     exponents: Mapping[str, int] | None = None
     cost: FeeBook | None = None
     health: Health | None = None
+    batch: Batch | None = None
 
     def refusal(self, kind: str, currency: str, country: str | None) -> str | None:
         """Return why the processor cannot take payments of this kind, or None; amounts are `limited`'s."""
@@ -98,7 +107,12 @@ def build_processor(
         exponents=dict(spec.exponents),
         cost=_cost(name, spec, fees, names),
         health=spec.health,
+        batch=_batch(spec.batch),
     )
+
+
+def _batch(spec: BatchSpec | None) -> Batch | None:
+    return None if spec is None else Batch(spec.max_payments, int(spec.max_wait.removesuffix("ms")))
 
 
 def _codes(field: str, items: list[str] | None, path: Path, names: Names) -> frozenset[str] | None:

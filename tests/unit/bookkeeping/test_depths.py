@@ -88,3 +88,11 @@ def test_copies_of_payments_in_other_hands() -> None:
     audit.late = Counter({Happening.DELAYED: 2, Happening.DEAD_LETTERED: 1})
     assert problems(audit, depths(delayed=3, dead=1)) == []
     assert len(problems(audit, depths(delayed=4, dead=2))) == 2
+
+
+def test_a_message_in_the_queue_of_work_may_be_many_payments() -> None:
+    """One that came back from a worker that died explains as many payments as it may carry, and no more."""
+    at_rest = depths(incoming=2)
+    for at_hand, lost in ((20, 0), (21, 1)):
+        comparisons = compare(found(in_flight=at_hand), at_rest, at_rest, 0, a_message=10)
+        assert sum(one.problem is not None for one in comparisons) == lost
