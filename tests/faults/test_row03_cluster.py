@@ -1,4 +1,7 @@
-"""Row 3: a cluster of three loses the leader, is parted, and is restarted node by node, all under load."""
+"""Row 3: a cluster of three loses the leader, is parted, and is restarted node by node, all under load.
+
+At last with everything that several machines have: three nodes, three shards, a worker on each, one journal.
+"""
 
 import asyncio
 import random
@@ -7,9 +10,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tests.support.bench import Bench, open_bench
 from tests.support.cluster import Cluster, Member, three_nodes
+from tests.support.databases import Databases
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.stage import eventually
 
@@ -38,6 +43,24 @@ async def cluster_bench(
     url = f"amqp://guest:guest@127.0.0.1:{balancer.port}/"
     async with open_bench(url, prefix, tmp_path, workers, chance, confirm_timeout=5.0) as opened:
         yield opened
+
+
+@pytest.fixture
+async def spread_bench(
+    balancer: Proxy,
+    databases: Databases,
+    prefix: str,
+    tmp_path: Path,
+    workers: ForkServerContext,
+    chance: random.Random,
+) -> AsyncIterator[Bench]:
+    """A bench on the cluster with shards, and with a journal that workers of several machines share."""
+    url = f"amqp://guest:guest@127.0.0.1:{balancer.port}/"
+    with databases.new() as journal:
+        async with open_bench(
+            url, prefix, tmp_path, workers, chance, confirm_timeout=5.0, shards=3, journal=journal
+        ) as opened:
+            yield opened
 
 
 async def all_run(cluster: Cluster) -> None:
@@ -103,3 +126,29 @@ def restart(member: Member, balancer: Proxy, other: Member) -> None:
     """Restart one node while everybody is led to another."""
     balancer.target = other.port
     member.restart()
+
+
+async def test_a_node_and_a_worker_are_not_missed(
+    spread_bench: Bench, cluster: Cluster, balancer: Proxy
+) -> None:
+    """With a worker on each of three nodes, a node dies, then another one's worker: the books balance."""
+    bench = spread_bench
+    urls = [member.url for member in cluster.members]
+    team = [
+        bench.start(amqp_url=SecretStr(",".join((*urls[place:], *urls[:place]))))
+        for place in range(len(urls))
+    ]
+    for worker in team:
+        await worker.in_session()
+    async with bench.load.streaming(per_second=100):
+        await bench.arrives(100)
+        await asyncio.to_thread(cluster.members[0].kill)
+        balancer.target = cluster.members[1].port
+        await team[0].in_session(2)  # at the next address
+        await bench.arrives(len(bench.load.sent) + 50)
+        team[1].kill()
+        assert await team[1].ended() == -9
+        await bench.arrives(len(bench.load.sent) + 50)
+    await asyncio.to_thread(cluster.members[0].start)
+    await all_run(cluster)
+    await bench.drained()

@@ -31,6 +31,7 @@ from worker.local_broker import LocalBroker
 from worker.rules_file import load_rules
 from worker.session import prepare_topology, topology_of
 from worker.settings import Settings
+from worker.source import names_of
 
 DRAIN_SECONDS: Final = 60.0
 NEVER: Final = 1_000_000
@@ -53,7 +54,7 @@ class Bench:
     @property
     def names(self) -> Names:
         """The names of the worker's own objects."""
-        return Names(self.settings.prefix)
+        return names_of(self.settings)
 
     @property
     def rules(self) -> Path:
@@ -112,7 +113,7 @@ class Bench:
         """How many payments wait, by queue, empty ones left out; those that a worker holds do not count."""
         names, depths = self.names, {}
         async with connected_to(self.url) as connection:
-            own = (names.incoming, names.returned, names.crashed)
+            own = (*names.work, names.returned, names.crashed)
             for queue in (*own, *map(names.delay, self.settings.delay_steps)):
                 with contextlib.suppress(ChannelNotFoundEntity):
                     channel = await connection.channel()
