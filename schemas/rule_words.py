@@ -21,6 +21,11 @@ CurrencyRef = Annotated[
 CountryRef = Annotated[str, Field(pattern=r"^([A-Z]{2}|\$[a-z][a-z0-9_]*)$", examples=["DE", "$eea"])]
 TypeRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}|\$[a-z][a-z0-9_]*)$", examples=["card"])]
 GroupName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["eea"])]
+PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["sanctions"])]
+ErrorCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+ExchangeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")]
+AccountName = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 PerCurrency = dict[CurrencyCode, Decimal]
 Scalar = str | int | bool
 AmountText = Annotated[

@@ -10,16 +10,21 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from schemas.rule_conditions import COUNTRY, When, when_schema
 from schemas.rule_words import (
+    AccountName,
     AmountText,
     CountryRef,
     CurrencyCode,
     CurrencyRef,
     Decimal,
+    ErrorCode,
+    ExchangeName,
     GroupName,
     Name,
     PerCurrency,
+    PluginName,
     RuleName,
     Scalar,
+    StepName,
     TypeRef,
 )
 
@@ -70,7 +75,7 @@ FeeRoundingName = Literal["half_even", "half_up", "half_down", "up", "down", "ce
 
 
 PluginUse = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], dict[str, Any]],
+    dict[PluginName, dict[str, Any]],
     Field(
         min_length=1,
         max_length=1,
@@ -113,7 +118,7 @@ class ProcessorSpec(Strict):
     """A payment processor: where its dispatches go and what it can take. Absent means anything."""
 
     description: str | None = None
-    exchange: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")] | None = None
+    exchange: ExchangeName | None = None
     enabled: bool = True
     types: list[TypeRef] | None = None
     currencies: list[CurrencyRef] | None = None
@@ -132,7 +137,7 @@ class ProcessorSpec(Strict):
 class Share(Strict):
     """One account's part of the net: a percentage, or the rest."""
 
-    account: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    account: AccountName
     percent: Decimal | None = None
     rest: Literal[True] | None = None
 
@@ -171,7 +176,7 @@ class LeastCostRoute(RouteSettings):
 class Rejection(Strict):
     """Why a payment is refused, for machines and for people."""
 
-    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    code: ErrorCode
     reason: str | None = None
 
 
@@ -223,7 +228,7 @@ class RuleSpec(Strict):
 class StepSpec(Strict):
     """A plugin that looks at payments before the rules: it lets them pass, adds to them, or stops them."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["sanctions"])]
+    name: StepName
     description: str | None = None
     enabled: bool = True
     when: When = Field(default=When({}), description="which payments it looks at; all if absent")

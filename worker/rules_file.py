@@ -24,7 +24,7 @@ from worker.routing.source import (
     plain,
     repeats,
 )
-from worker.rules_reading import TEST_SUFFIX, Reading
+from worker.rules_reading import RULES_ONLY, TEST_SUFFIX, Reading
 
 NO_PLUGINS = NoPlugins()
 
@@ -111,7 +111,7 @@ def load_tests(path: Path) -> RuleTests:
     tree = reading.read_file(path)
     if tree is None:
         raise invalid(reading.problems)
-    if "tests" not in tree.entries and {"processors", "default"} & tree.entries.keys():
+    if "tests" not in tree.entries and RULES_ONLY & tree.entries.keys():
         message = f"this is a rule file; its tests stand beside it in {path.stem}{TEST_SUFFIX}"
         raise invalid([Diagnostic(tree.mark, message)])
     tests = _read_tests(tree, reading)

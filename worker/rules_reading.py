@@ -1,6 +1,7 @@
 """Rule files from disk to trees: folders, includes, encodings; each file is read once."""
 
 from hashlib import sha256
+from os.path import normpath
 from pathlib import Path
 
 from worker.routing.source import Diagnostic, Leaf, Listing, Mark, Node, SourceFile, Table
@@ -10,6 +11,14 @@ MAX_BYTES = 16 * 1024 * 1024
 NAME_ANOTHER = "name a file or folder that is there, or set PAYMENT_WORKER_RULES"
 TEST_SUFFIX = ".test.yaml"
 """Rules tests stand beside the rules and are none."""
+RULES_ONLY = frozenset({"processors", "default"})
+"""What a rule file has and a file of rules tests has not."""
+
+
+def _plain(path: Path) -> Path:
+    """Return a path without ``..`` where that names the same file, so that messages have one name for it."""
+    plain = Path(normpath(path))
+    return plain if plain.exists() and path.exists() and plain.samefile(path) else path
 
 
 class Reading:
@@ -43,11 +52,19 @@ class Reading:
         if path.resolve() in self.digests:
             return
         tree = self.read_file(path)
-        if tree is None:
+        if tree is None or self._tests(tree, path):
             return
         for included in self._includes(tree, path):
             self._collect(included)
         self.trees.append(tree)
+
+    def _tests(self, tree: Table, path: Path) -> bool:
+        """Say so when a file holds rules tests where rules are read."""
+        if "tests" not in tree.entries or RULES_ONLY & tree.entries.keys():
+            return False
+        message = f"this is a rules test file; run it with `payment-worker rules test {path}`"
+        self.problems.append(Diagnostic(tree.entries["tests"].key, message))
+        return True
 
     def _includes(self, tree: Table, path: Path) -> list[Path]:
         found = []
@@ -60,7 +77,7 @@ class Reading:
         found = []
         for item in node.items if isinstance(node, Listing) else (node,):
             if isinstance(item, Leaf) and isinstance(item.value, str) and isinstance(node, Listing):
-                target = path.parent / item.value
+                target = _plain(path.parent / item.value)
                 if target.is_file():
                     found.append(target)
                 else:

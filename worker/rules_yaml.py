@@ -23,6 +23,28 @@ MERGE = "tag:yaml.org,2002:merge"
 INSTEAD = "use groups, fees or route_defaults"
 NO_MERGING = f"rule files have no merge keys (<<); {INSTEAD}"
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that rules may have"
+SYNTAX = (
+    (r"'\t'", "a tab stands where only spaces may; indent with spaces"),
+    ("the next token", "the character {character} cannot begin a value; write the value in quotes"),
+    ("flow mapping", "the mapping that opens with {{ in line {opened} has no comma or no }} here"),
+    ("flow sequence", "the list that opens with [ in line {opened} has no comma or no ] here"),
+    ("flow node", "a value is missing here, or a bracket is never closed"),
+    (
+        "mapping values",
+        "a second `: ` in one value, or a line indented too far; quote the value, or align the line",
+    ),
+    (
+        "expected <block end>",
+        "this does not belong to what begins in line {opened}; check indentation and brackets",
+    ),
+    ("a quoted scalar, found unexpected end", "the quote that opens in line {opened} is never closed"),
+    ("-quoted scalar", "in double quotes \\ begins an escape; write \\\\, or use single quotes"),
+    ("expected ':'", "the key in line {opened} has no `: ` after it"),
+    ("a single document", "a rule file is one document; take out the `---`"),
+    ("undefined alias", f"rule files have no anchors and aliases; {INSTEAD}, or write text in quotes"),
+    ("scanning an a", "text that begins with * or & is written in quotes"),
+)
+"""What the library says, and how people say it: the first whose words are in the library's."""
 
 
 def parse_yaml(text: str, name: str, problems: list[Diagnostic]) -> Table | None:
@@ -56,14 +78,20 @@ def _mark_at(position: int, text: str, source: SourceFile) -> Mark:
 
 
 def _error_mark(error: YAMLError, source: SourceFile) -> Mark:
-    mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
+    marks = (error.problem_mark, error.context_mark) if isinstance(error, MarkedYAMLError) else ()
+    found = [mark for mark in marks if mark is not None and mark.line < len(source.lines)]
+    mark = found[0] if found else None
     return Mark(source, 0, 0) if mark is None else Mark(source, mark.line, mark.column)
 
 
 def _error_text(error: YAMLError) -> str:
-    if isinstance(error, MarkedYAMLError):
-        return ", ".join(str(part) for part in (error.context, error.problem) if part)
-    return str(error).splitlines()[0]
+    if not isinstance(error, MarkedYAMLError):
+        return str(error).splitlines()[0]
+    text = ", ".join(str(part) for part in (error.context, error.problem) if part)
+    opened = error.context_mark.line + 1 if error.context_mark is not None else 1
+    words = next((words for known, words in SYNTAX if known in text), "{text}")
+    character = text.partition("character ")[2][:3]
+    return words.format(text=text, opened=opened, character=character)
 
 
 class _Tree:

@@ -228,8 +228,8 @@ def currencies(
     with readable_errors():
         registry = read_registry(unit)
         if withdrawn:
-            rows = [
-                {"code": old.code, "withdrawn": old.date, "successor": old.successor or "", "name": old.name}
+            rows: list[dict[str, str | int | None]] = [
+                {"code": old.code, "withdrawn": old.date, "successor": old.successor, "name": old.name}
                 for old in withdrawn_codes(registry, code)
             ]
         else:
@@ -238,20 +238,21 @@ def currencies(
         if as_json:
             _print_json({"published": registry.published, "currencies": rows})
         else:
-            _print_table(list(rows[0]), [list(row.values()) for row in rows])
+            texts = [["" if value is None else str(value) for value in row.values()] for row in rows]
+            _print_table(list(rows[0]), texts)
             codes = "1 code" if len(rows) == 1 else f"{len(rows)} codes"
             typer.echo(f"{codes}; ISO 4217 of {registry.published}")
 
 
-def _currency_row(currency: "Currency") -> dict[str, str]:
+def _currency_row(currency: "Currency") -> dict[str, str | int | None]:
     from worker.money import format_units
 
     smallest = format_units(currency.cash_increment, currency.exponent)
     return {
         "code": currency.code,
-        "number": currency.numeric or "",
-        "decimals": str(currency.exponent) if currency.settleable else "",
-        "cash": smallest if currency.settleable else "",
+        "number": currency.numeric,
+        "decimals": currency.exponent if currency.settleable else None,
+        "cash": smallest if currency.settleable else None,
         "kind": currency.kind.value,
         "name": currency.name,
     }

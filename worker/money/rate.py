@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Final
 
-from worker.errors import CurrencyMismatch, InvalidMoneyRule, MissingRate, StaleRate
+from worker.errors import CurrencyMismatch, InvalidAmount, InvalidMoneyRule, MissingRate, StaleRate
 from worker.money.amount import Amount
 from worker.money.currency import Currency
 from worker.money.rounding import Rounding, divide
 from worker.money.settled import Money, precise_amount
-from worker.money.text import POWERS, parse_units, require_integer, shown
+from worker.money.text import MAX_SCALE, POWERS, parse_units, require_integer, shown
 from worker.money.trail import RoundingStep, exact_text
 
 _BASIS_POINTS: Final = 10_000
@@ -49,8 +49,13 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str, base: Currency, quote: Currency, *, source: str, as_of: int) -> "Rate":
-        """Return the rate of plain decimal text, of up to 12 decimals."""
-        units, scale = parse_units(text)
+        """Return the rate of plain decimal text above zero, of up to 12 decimals."""
+        try:
+            units, scale = parse_units(text)
+        except InvalidAmount as error:
+            raise _no_rate(text, base, quote) from error
+        if units <= 0:
+            raise _no_rate(text, base, quote)
         return cls(base, quote, units, POWERS[scale], source, as_of)
 
     @property
@@ -216,6 +221,13 @@ class RateBook:
             if rate.base == quote and rate.quote == base:
                 inverse = rate.inverse()
         return inverse
+
+
+def _no_rate(text: object, base: Currency, quote: Currency) -> InvalidMoneyRule:
+    return InvalidMoneyRule(
+        f"rate {base.code}/{quote.code} {shown(text)}: expected a plain decimal above zero within 64 bits, "
+        f'of at most {MAX_SCALE} decimals, such as "1.0825"'
+    )
 
 
 def _reduced(numerator: int, denominator: int) -> tuple[int, int]:

@@ -224,7 +224,17 @@ def test_fees_print_a_table_and_the_roundings() -> None:
             2,
             "error: --tier: tiers: the bounds in EUR must rise from above zero",
         ),
-        (("convert", "1", "EUR", "USD", "--rate", "0"), 2, "error: --rate: rate EUR/USD"),
+        (
+            ("convert", "1", "EUR", "USD", "--rate", "0"),
+            2,
+            "error: --rate: rate EUR/USD '0': expected a plain",
+        ),
+        (
+            ("convert", "1", "EUR", "USD", "--rate", "-1"),
+            2,
+            "error: --rate: rate EUR/USD '-1': expected a plain",
+        ),
+        (("convert", "1", "EUR", "USD", "--rate", "abc"), 2, "error: --rate: rate EUR/USD 'abc': expected a"),
         (("convert", "1", "XAU", "EUR", "--rate", "3000"), 2, "error: CURRENCY: currency XAU (Gold)"),
         (("convert", "1", "EUR", "XXX", "--rate", "1"), 2, "error: TO: currency XXX"),
         (("convert", "1", "EUR", "USF", "--rate", "1"), 2, "error: TO: currency 'USF'"),
@@ -273,12 +283,12 @@ def test_currencies_list_all_or_some() -> None:
         "published": "2026-01-01",
         "currencies": [
             {
-                "code": "CHF", "number": "756", "decimals": "2", "cash": "0.05", "kind": "currency",
+                "code": "CHF", "number": "756", "decimals": 2, "cash": "0.05", "kind": "currency",
                 "name": "Swiss Franc",
             },
-            {"code": "XAU", "number": "959", "decimals": "", "cash": "", "kind": "metal", "name": "Gold"},
+            {"code": "XAU", "number": "959", "decimals": None, "cash": None, "kind": "metal", "name": "Gold"},
             {
-                "code": "BTC", "number": "", "decimals": "8", "cash": "0.00000001", "kind": "custom",
+                "code": "BTC", "number": None, "decimals": 8, "cash": "0.00000001", "kind": "custom",
                 "name": "BTC",
             },
         ],

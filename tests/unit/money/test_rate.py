@@ -1,8 +1,10 @@
 """Exchange: rates, what is done to them, and conversions with their record."""
 
+from typing import Any
+
 import pytest
 
-from worker.errors import CurrencyMismatch, InvalidAmount, InvalidMoneyRule, MissingRate, StaleRate
+from worker.errors import CurrencyMismatch, InvalidMoneyRule, MissingRate, StaleRate
 from worker.money import ISO_4217, Amount, Currency, Exchange, Money, Quote, Rate, RateBook, Rounding
 
 EUR, USD, GBP, JPY, XAU = (ISO_4217.lookup(code) for code in ("EUR", "USD", "GBP", "JPY", "XAU"))
@@ -121,10 +123,21 @@ def test_rate_messages_show_both_terms() -> None:
     assert Rate(EUR, USD, 10**60, 10**60, "x", NOW).pair == "EUR/USD"
 
 
-def test_rate_text_is_plain_and_times_are_whole_seconds() -> None:
-    """Rates are read as amounts are; a float time has no meaning."""
-    with pytest.raises(InvalidAmount):
-        rate("1e2")
+@pytest.mark.parametrize(
+    "text", ["1e2", "0", "0.00", "-1", "abc", "", "1.1234567890123", "9" * 23, 1.5, None]
+)
+def test_what_is_no_rate_is_refused_as_one(text: Any) -> None:
+    """A rate is a plain decimal above zero, and the message speaks of rates."""
+    with pytest.raises(InvalidMoneyRule) as caught:
+        rate(text)
+    assert str(caught.value) == (
+        f"rate EUR/USD {text!r}: expected a plain decimal above zero within 64 bits, of at most 12 decimals, "
+        'such as "1.0825"'
+    )
+
+
+def test_times_are_whole_seconds() -> None:
+    """A float time has no meaning."""
     with pytest.raises(InvalidMoneyRule) as caught:
         Rate(EUR, USD, 1, 1, "x", 1.5)
     assert str(caught.value) == "rate EUR/USD: time 1.5, expected whole seconds since 1970"

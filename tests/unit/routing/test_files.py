@@ -47,6 +47,29 @@ def test_includes_are_read_first_and_once(write):
     assert rule_names(load_rules([one, two])) == ["common", "own", "default"]
 
 
+def test_an_included_file_is_one_file_however_it_is_spelled(write):
+    """Spellings of one path are one file, read once and named as plainly as it can be."""
+    write("version: 1\nprocessors: {Wrong: {}}\n", "parts/common.yaml")
+    path = write(
+        "version: 1\ninclude: [parts/../parts/common.yaml, ./parts/common.yaml]\ndefault: {hold: x}\n"
+    )
+    with pytest.raises(InvalidRules) as caught:
+        load_rules([path])
+    plain = path.parent / "parts" / "common.yaml"
+    assert str(caught.value).startswith(f"{plain}:2:14: ")
+    assert str(caught.value).endswith(f"1 problem in {plain}")
+
+
+def test_a_test_file_is_no_rule_file(write):
+    """A rules test file says which command runs it, and nothing else."""
+    path = write("version: 1\nrules: [a.yaml]\ntests: []\n", "a.test.yaml")
+    with pytest.raises(InvalidRules) as caught:
+        load_rules([path])
+    text = str(caught.value)
+    assert f"{path}:3:1: this is a rules test file; run it with `payment-worker rules test {path}`" in text
+    assert text.endswith(f"1 problem in {path}")
+
+
 def test_a_missing_include_is_named_where_it_is_written(write):
     """The place is that of the name in the list."""
     path = write("version: 1\ninclude: [gone.yaml]\ndefault: {hold: x}\n")

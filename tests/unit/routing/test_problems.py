@@ -239,7 +239,7 @@ def test_a_broken_processor_is_not_also_unknown(write):
         ("version: 1\na: " + "[" * 60_000, "nested deeper than"),
         (
             "version: 1\nprocessors: {Aurora: {}}\ndefault: {hold: x}",
-            "'Aurora' is not a name of lowercase letters",
+            "'Aurora' is not a name of up to 64 lowercase letters",
         ),
         (
             "version: 1\nrules: [{name: default, when: {}, route: {hold: x}}]\ndefault: {hold: x}",
