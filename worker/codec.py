@@ -70,7 +70,7 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None, 
     try:
         payment = _VALIDATE(document)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explained(error) from None
     if not DISPATCH_ONLY_FIELDS.isdisjoint(document):
         names = ", ".join(sorted(DISPATCH_ONLY_FIELDS & document.keys()))
         raise InvalidPayment(
@@ -188,7 +188,8 @@ def _check_duplicates(body: bytes) -> None:
     json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
 
 
-def _explain(error: ValidationError) -> PermanentError:
+def explained(error: ValidationError) -> PermanentError:
+    """Return what pydantic found wrong with a payment as the error of its dead letter, in people's words."""
     problems = error.errors(include_url=False, include_context=False)
     told = list(dict.fromkeys(f"{_path(p['loc'])}: {_message(p)}" for p in problems))
     text = "; ".join(told[:5])

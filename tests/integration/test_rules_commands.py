@@ -251,7 +251,7 @@ def test_rules_test_reports_failures(tmp_path):
         f"FAILED {tests}: wrong\n    processor: expected q, got p\n    held: expected True, got False"
         in done.stdout
     )
-    assert "the payment is none: country" in done.stdout
+    assert "the payment is none: country: not an assigned ISO 3166-1 alpha-2 code" in done.stdout
     assert "1 passed, 2 failed, in 1 file" in done.stdout
 
 

@@ -69,6 +69,7 @@ def _run(file: Path, ask: "Ask") -> list[tuple[str, list[str]]]:
 
     from pydantic import ValidationError
 
+    from worker.codec import explained
     from worker.routing.assertions import mismatches, payment_of
 
     tests = _read(file)
@@ -82,8 +83,7 @@ def _run(file: Path, ask: "Ask") -> list[tuple[str, list[str]]]:
             now = datetime.fromisoformat(one.now or tests.now)
             results.append((one.name, mismatches(table, payment, now, one.expect, ask, planned)))
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
-            results.append((one.name, [f"the payment is none: {'; '.join(lines)}"]))
+            results.append((one.name, [f"the payment is none: {explained(error)}"]))
         except ValueError as error:
             results.append((one.name, [str(error)]))
     return results

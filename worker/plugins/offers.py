@@ -18,6 +18,7 @@ from worker.plugins.bound import Bound
 from worker.routing.problems import Problem, listing, nearest
 from worker.routing.questions import Kind
 from worker.routing.uses import Refused
+from worker.routing.wording import TYPES
 
 METHODS: Final[Mapping[Kind, str]] = {
     Kind.PREDICATE: "holds",
@@ -112,6 +113,8 @@ def _argument_problems(error: ValidationError, model: type[BaseModel]) -> list[P
                 message, on_key = f"argument `{path[-1]}` is missing ({known})", True
             case "extra_forbidden" if len(path) == 1:
                 message, on_key = f"unknown argument {path[0]!r}{nearest(path[0], names)} ({known})", True
+            case kind if kind in TYPES:
+                message, on_key = f"expected {TYPES[kind]}, found {one['input']!r}", False
             case kind:
                 text = one["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
                 message, on_key = f"{text}; found {one['input']!r}", kind == "extra_forbidden"

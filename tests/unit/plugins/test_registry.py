@@ -162,11 +162,11 @@ def test_a_module_that_cannot_be_imported(offer, source: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "path", "words"),
     [
-        ({"limit": "3"}, ("limit",), "valid integer; found '3'"),
-        ({"limit": True}, ("limit",), "valid integer; found True"),
+        ({"limit": "3"}, ("limit",), "expected a whole number, found '3'"),
+        ({"limit": True}, ("limit",), "expected a whole number, found True"),
         ({}, ("limit",), "argument `limit` is missing (arguments are limit, labels)"),
         ({"limit": 1, "label": []}, ("label",), "unknown argument 'label'; did you mean labels?"),
-        ({"limit": 1, "labels": ["a", 2]}, ("labels", 1), "valid string; found 2"),
+        ({"limit": 1, "labels": ["a", 2]}, ("labels", 1), "expected text, found 2"),
         ({"limit": -1}, (), "predicate above cannot be made ready: ValueError: the limit is below zero"),
     ],
 )
