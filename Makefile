@@ -20,7 +20,7 @@ BENCH_ARGS ?=
 PYTEST_ARGS ?=
 # These mostly wait, for brokers and for time to pass, so `make test` runs the others beside them.
 WAITING_TESTS := tests/integration tests/fuzz
-FAULT_TESTS ?= tests/faults tests/fuzz tests/integration/test_lane_ends.py
+FAULT_TESTS ?= tests/faults tests/fuzz tests/integration/test_lane_ends.py tests/property/test_pipeline_model.py
 BROKER_TESTS ?= tests/integration tests/conformance/test_lanes.py tests/faults
 
 .PHONY: help setup demo test test-brokers faults lint bench clean
