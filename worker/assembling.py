@@ -91,6 +91,7 @@ def make_pipeline(shared: Shared, source: Source, lane: Lane, survivals: Surviva
             settings.max_batch,
             settings.max_message_bytes,
             Bounds(settings.max_batch_lines, settings.max_batch_bytes),
+            settings.prefetch,
         ),
         now=utc_now,
         delay_exchange=names.delay,

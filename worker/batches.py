@@ -9,8 +9,7 @@ import orjson
 from worker.amqp.lane import Properties
 from worker.amqp.publisher import Message
 from worker.amqp.topology import ORDER_KEY
-
-NDJSON: Final = "application/x-ndjson"
+from worker.lines import NDJSON
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """A batch is closed before it grows beyond this; a payment that is larger goes alone."""

@@ -49,11 +49,16 @@ _APART: Final = frozenset((ToAsk, ToAside))
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pipeline; ``batches`` are in flight at once."""
+    """Bounds of a pipeline; ``batches`` are in flight at once.
+
+    Nothing is begun while ``max_apart`` payments or more have left their batches, to be tried again or for
+    a plugin: the prefetch alone bounds messages, however many payments they carry.
+    """
 
     max_batch: int
     max_message_bytes: int
     bounds: Bounds
+    max_apart: int = 1000
     batches: int = 4
 
 
@@ -83,16 +88,19 @@ class Pipeline:
     _asking: set[asyncio.Task[None]] = field(default_factory=set)
     _broken: BaseException | None = None
     _lost: bool = False
+    _apart: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(1 if self.source.in_order else self.limits.batches)
+        self._count_apart(0)
         self._departures = Departures(
             self.lane,
             Sending(self.envelopes, self.delay_exchange),
             self.now,
             self.limits.bounds,
-            lambda leaving: self._start(leaving, frees_slot=False),
+            self._start,
         )
         self.use(self.planner)
 
@@ -149,16 +157,22 @@ class Pipeline:
         payments = unpack(taken, self.limits.bounds)
         while batch := list(itertools.islice(payments, self.limits.max_batch)):
             await self._slots.acquire()
+            await self._room.wait()
             if self._broken is not None or self._lost:
                 break
             self._start(self._handle(batch), frees_slot=True)
 
-    def _start(self, work: Coroutine[Any, Any, None], *, frees_slot: bool) -> "asyncio.Task[None]":
+    def _start(
+        self, work: Coroutine[Any, Any, None], *, frees_slot: bool = False, apart: int = 0
+    ) -> "asyncio.Task[None]":
+        """Run something beside the intake; ``apart`` payments have left their batches for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
+        self._count_apart(apart)
 
         def done(finished: asyncio.Task[None]) -> None:
             self._tasks.discard(finished)
+            self._count_apart(-apart)
             if frees_slot:
                 self._slots.release()
             if not finished.cancelled() and (error := finished.exception()) is not None:
@@ -167,11 +181,15 @@ class Pipeline:
         task.add_done_callback(done)
         return task
 
+    def _count_apart(self, more: int) -> None:
+        self._apart += more
+        (self._room.set if self._apart < self.limits.max_apart else self._room.clear)()
+
     def _break(self, error: BaseException) -> None:
         """Take nothing more: what is in flight is finished, then ``run`` raises ``error``."""
         if self._broken is None:
             self._broken = error
-            self._start(self.lane.stop_intake(), frees_slot=False)
+            self._start(self.lane.stop_intake())
 
     def _given_back(self, work: Work, processor: str) -> None:
         self.steps.after_return(processor)
@@ -206,9 +224,9 @@ class Pipeline:
         if len(planned) < len(works):
             for work in works:
                 if isinstance(work.step, ToAsk):
-                    self._asking.add(self._start(self._ask(work), frees_slot=False))
+                    self._asking.add(self._start(self._ask(work), apart=1))
             if aside := [work for work in works if isinstance(work.step, ToAside)]:
-                self._start(self._set_aside(aside), frees_slot=False)
+                self._start(self._set_aside(aside), apart=len(aside))
         await self._advance(planned)
 
     async def _set_aside(self, works: list[Work]) -> None:
@@ -267,7 +285,7 @@ class Pipeline:
             if finished:
                 await self._settle(finished)
         if waiting:
-            self._start(self._retry(waiting), frees_slot=False)
+            self._start(self._retry(waiting), apart=len(waiting))
 
     async def _secure(self, works: Sequence[Work]) -> Secured | None:
         """Claim what is about to be sent; None, with the payments released, where the session ended first."""

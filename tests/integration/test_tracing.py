@@ -58,6 +58,29 @@ async def test_payment_has_a_process_and_a_send_span_in_the_producers_trace(
     _check_send(stage, send, dispatch)
 
 
+async def test_each_line_of_a_message_has_spans_of_its_own(
+    stage: Stage, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the message's trace, unless the message names one for each line."""
+    lines = b"\n".join(payment(payment_id=f"p-{number}") for number in (1, 2))
+    traces = [SAMPLED.replace(TRACE, 32 * digit) for digit in "12"]
+    ndjson = "application/x-ndjson"
+    await stage.publish(lines, content_type=ndjson, headers={"traceparent": SAMPLED})
+    own = b"\n".join(payment(payment_id=f"p-{number}") for number in (3, 4))
+    await stage.publish(own, content_type=ndjson, headers={"traceparents": ",".join(traces)})
+    async with traced(stage, collector, monkeypatch):
+        await stage.dispatched(count=4)
+    spans = collector.named(f"process {stage.names.incoming}")
+    found = {
+        span.attributes["payment.id"]: (span.trace_id, span.attributes["payment.line"]) for span in spans
+    }
+    assert found == {
+        "p-1": (TRACE, 1), "p-2": (TRACE, 2), "p-3": (32 * "1", 1), "p-4": (32 * "2", 2)
+    }  # fmt: skip
+    assert {span.parent_id for span in spans} == {PARENT}
+    assert len({span.span_id for span in spans}) == len(spans)
+
+
 def _check_process(stage: Stage, span: Spanned, dispatch: Received) -> None:
     """The attributes of the messaging conventions, and the payment's own."""
     expected = {

@@ -1,15 +1,23 @@
 """Laws of taking messages apart: nothing is added, dropped, changed or moved."""
 
+import asyncio
+import itertools
 import re
+from collections import Counter
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.memory_lane import MemoryDelivery, Stored
-from worker.amqp.lane import Properties
+from tests.support.memory_stage import MemoryStage
+from tests.support.payments import RULES, body, rule_table
+from worker.amqp.lane import Confirmation, Outgoing, Properties, Unknown
 from worker.errors import EmptyMessage
+from worker.journal.memory import MemoryJournal
 from worker.lines import NDJSON, Bounds, Line, split, unpack
+from worker.planning import Planner
 
 BOUNDS = Bounds(max_lines=10_000, max_bytes=1_000_000)
 ENDS = st.sampled_from([b"\n", b"\r\n"])
@@ -42,3 +50,62 @@ def test_every_message_ends_once(messages: list[tuple[bytes, str | None]]) -> No
         one.tag for one in unpack(deliveries, BOUNDS) if not isinstance(one, Line) or one.parts.one_done()
     ]
     assert settled == [one.tag for one in deliveries]
+
+
+FATES = st.sampled_from(["alpha", "beta", "dead"])
+
+
+def line_of(number: int, fate: str) -> bytes:
+    """A payment that goes there, different from all others."""
+    good = body(payment_id=f"p{number}", currency="USD" if fate == "beta" else "EUR")
+    return good[:-1] if fate == "dead" else good
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(FATES | st.just(""), max_size=30), min_size=1, max_size=4),
+    st.integers(0, 60),
+    st.booleans(),
+    ENDS,
+)
+def test_every_line_has_one_fate(messages: list[list[str]], crash: int, asks: bool, end: bytes) -> None:
+    """Good lines are dispatched once and bad ones dead byte for byte, though the session ends in between."""
+    numbers = itertools.count(1)
+    lines = [[(fate, line_of(next(numbers), fate) if fate else b"") for fate in fates] for fates in messages]
+    batch = {"batch": {"max_payments": 7}} if asks else {}
+    processors = {"alpha": {"exchange": "alpha", **batch}, "beta": {"exchange": "beta"}}
+
+    async def run() -> MemoryStage:
+        stage = MemoryStage(planner=Planner(rule_table({**RULES, "processors": processors})))
+        stage.remember(MemoryJournal("one"))
+        for message in lines:
+            stage.put(end.join(line for _, line in message), content_type=NDJSON)
+        publish, left = stage.broker.publish, crash
+
+        def until_the_crash(outgoing: Outgoing) -> Confirmation:
+            nonlocal left
+            left -= 1
+            return Unknown("crashed") if not left else publish(outgoing)
+
+        stage.broker.publish = until_the_crash  # type: ignore[method-assign]
+        running = asyncio.ensure_future(stage.pipeline.run())
+        while stage.lane.ended is None and (stage.lane.unacked or stage.queue("in")):
+            await asyncio.sleep(0)
+        await stage.lane.stop_intake()
+        await asyncio.gather(running, return_exceptions=True)
+        if stage.queue("in"):
+            stage.open()
+            async with stage.running():
+                await stage.until(lambda: not stage.lane.unacked and not stage.queue("in"))
+        return stage
+
+    stage = asyncio.run(run())
+    for fate in ("alpha", "beta"):
+        sent = [line for message in stage.queue(fate) for line in message.body.split(b"\n")]
+        ids = Counter(orjson.loads(line)["payment_id"] for line in sent)
+        expected = {orjson.loads(line)["payment_id"] for one in lines for to, line in one if to == fate}
+        assert ids.keys() == expected
+        assert len(set(sent)) == len(expected)
+    dead = {line for one in lines for fate, line in one if fate == "dead"}
+    empty = {end.join(line for _, line in one) for one in lines if not any(fate for fate, _ in one)}
+    assert {message.body for message in stage.queue("dead")} == dead | empty

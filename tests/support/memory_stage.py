@@ -78,7 +78,7 @@ class MemoryStage:
             tracer=PassingTracer(),
             log=get_log(),
             reporter=Reporter(self.counts, get_log(), each_dispatch=True),
-            limits=Limits(max_batch=10, max_message_bytes=10_000, bounds=Bounds(100, 50_000)),
+            limits=Limits(max_batch=10, max_message_bytes=10_000, bounds=Bounds(100, 50_000), max_apart=50),
             now=lambda: self.now,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             source=self.source,

@@ -5,7 +5,7 @@ import pytest
 from tests.support.memory_lane import MemoryDelivery, Stored
 from worker.amqp.lane import Delivery, Properties
 from worker.errors import BatchTooLarge, EmptyMessage, PermanentError, UnsupportedContentType
-from worker.lines import NDJSON, Bounds, Line, Parts, carries_many, split, unpack
+from worker.lines import NDJSON, TRACEPARENTS, Bounds, Line, Parts, carries_many, split, unpack
 
 BOUNDS = Bounds(max_lines=3, max_bytes=40)
 
@@ -102,3 +102,17 @@ def test_the_last_part_that_is_done_is_told() -> None:
     """Whichever line it is."""
     parts = Parts(3)
     assert [parts.one_done() for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("traces", "expected"),
+    [("a,b", ["a", "b"]), ("a", ["m", "m"]), ("a,b,c", ["m", "m"]), (7, ["m", "m"]), (None, ["m", "m"])],
+)
+def test_a_message_may_name_a_trace_for_each_line(traces: object, expected: list[str]) -> None:
+    """A list that does not fit is left out, and no line carries the traces of others."""
+    message = delivery(b"1\n2")
+    message.stored.properties.headers = {"traceparent": "m", TRACEPARENTS: traces, "tenant": "blue"}
+    lines = list(unpack([message], BOUNDS))
+    assert [one.properties.headers["traceparent"] for one in lines] == expected
+    assert all(one.properties.headers.get(TRACEPARENTS) is None for one in lines)
+    assert {one.properties.headers["tenant"] for one in lines} == {"blue"}

@@ -128,6 +128,21 @@ async def test_a_batch_of_the_pipeline_has_its_usual_size() -> None:
     assert len(set(stage.ids("alpha"))) == 75
 
 
+async def test_what_waits_to_be_tried_again_is_bounded() -> None:
+    """However many payments a message carries, no more are begun while many wait."""
+    stage = MemoryStage()
+    stage.broker.full = {"dead"}
+    put(stage, b"\n".join(b"bad %d" % number for number in range(100)))
+    async with stage.running():
+        await stage.until(lambda: len({sent.body for sent in stage.lane.sent}) >= 50)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len({sent.body for sent in stage.lane.sent}) <= 90  # four batches were in flight
+        stage.broker.full.clear()
+        await stage.until(lambda: stage.counts["dead_lettered"] == 100)
+    assert not stage.lane.unacked
+
+
 async def test_a_lost_session_gives_the_message_back() -> None:
     """What was not confirmed is released with it, and lines not begun yet are not begun."""
     stage = MemoryStage()
