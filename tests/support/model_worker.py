@@ -22,6 +22,7 @@ from worker.errors import BrokerUnavailable, JournalUnavailable
 from worker.gate import Gate
 from worker.journal.memory import MemoryJournal
 from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.lines import Bounds
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
 from worker.planning import Planner
@@ -159,7 +160,7 @@ class ModelProcess:
             tracer=PassingTracer(),
             log=SILENT,
             reporter=Reporter(Counter(), SILENT, each_dispatch=True),
-            limits=Limits(max_batch=3, max_message_bytes=10_000, batches=2),
+            limits=Limits(3, 10_000, Bounds(100, 50_000), batches=2),
             now=self._now,
             delay_exchange=lambda seconds: f"delay.{seconds:g}",
             source=source,
