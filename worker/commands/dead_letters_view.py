@@ -150,6 +150,7 @@ def show_letter(letter: DeadLetter) -> None:
         else None,
         "published to": f"{exchange}, routing key {key}",
         "message id": past.message_id,
+        "line of it": properties.headers.get(names.LINE),
         "expiration": past.expiration,
         "trace": properties.headers.get(names.TRACEPARENT),
         "unreadable": letter.problem,
@@ -167,6 +168,7 @@ def show_letter(letter: DeadLetter) -> None:
         for name in ("content_type", "correlation_id", "reply_to", "type", "app_id")
     }
     others = {name: to_json(value) for name, value in producer_headers(properties.headers).items()}
+    others.pop(names.LINE, None)
     if given := {name: value for name, value in {**own, **others}.items() if value is not None}:
         console.print(Text("its producer's properties and headers", style="bold"))
         console.print(grid(given))

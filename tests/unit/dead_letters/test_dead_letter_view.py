@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.dead_letter import LINE
 from tests.support.dead_letters import dead_letter
 from worker.commands.dead_letters_options import Looked
 from worker.commands.dead_letters_view import age, indent_json, pretty_body, show_letter, show_list
@@ -65,8 +66,12 @@ def test_card_numbers_are_masked(text: str, masked: str) -> None:
 def test_letter_is_shown_with_its_attempts_and_a_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     """What, why, where from, each attempt, the body, and how to get on."""
     attempts = '[{"attempt":1,"at":"2026-11-24T11:00:00Z","code":"unroutable","processor":"alpha"}]'
-    show_letter(dead_letter(code="retries_exhausted", ATTEMPTS=attempts, REDRIVES=2, MESSAGE_ID="m-1"))
+    show_letter(
+        dead_letter(code="retries_exhausted", ATTEMPTS=attempts, REDRIVES=2, MESSAGE_ID="m-1", LINE=17)
+    )
     out = capsys.readouterr().out
+    assert re.search(r"line of it +17 *\n", out)
+    assert LINE not in out
     for text in (
         "pay-1",
         "retries_exhausted",
