@@ -26,6 +26,9 @@ StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["sa
 ErrorCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ExchangeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,127}$")]
 AccountName = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+Wait = Annotated[
+    str, Field(pattern=r"^(0|[1-9][0-9]{0,2})ms$", description="0ms to 999ms, only while more is in hand")
+]
 PerCurrency = dict[CurrencyCode, Decimal]
 Scalar = str | int | bool
 AmountText = Annotated[

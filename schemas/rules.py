@@ -26,6 +26,7 @@ from schemas.rule_words import (
     Scalar,
     StepName,
     TypeRef,
+    Wait,
 )
 
 
@@ -109,9 +110,7 @@ class BatchSpec(Strict):
     """How many dispatches may go to a processor in one message, and how long one may wait for others."""
 
     max_payments: Annotated[int, Field(ge=2, le=1000)] = 100
-    max_wait: Annotated[
-        str, Field(pattern=r"^(0|[1-9][0-9]{0,2})ms$", description="0ms to 999ms, only while more is in hand")
-    ] = "5ms"
+    max_wait: Wait = "5ms"
 
 
 class ProcessorSpec(Strict):

@@ -25,6 +25,7 @@ PATTERNS: Final[dict[object, str]] = {
         (word.StepName, "a name that starts with a lowercase letter: up to 32 letters, digits and _"),
         (word.ExchangeName, "the name of an exchange: up to 127 letters, digits, -, _, . and :"),
         (word.AccountName, "the name of an account: up to 128 visible ASCII characters, no spaces"),
+        (word.Wait, "a time of 0ms to 999ms, such as 5ms"),
         (word.CurrencyCode, "a currency code, such as EUR"),
         (word.CurrencyRef, "a currency code such as EUR, or a group such as $majors"),
         (word.CountryRef, "a country code such as DE, or a group such as $eea"),

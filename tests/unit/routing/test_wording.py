@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from schemas.rule_tests import RuleTests
 from schemas.rules import RuleDocument
+from worker.routing.wording import PATTERNS
 from worker.rules_file import BrokenRules, load_rules
 
 COST = {"components": [{"name": "c", "percent": "1"}]}
@@ -32,6 +34,7 @@ WHOLE: dict[str, Any] = {
             "exponents": {"EUR": 2},
             "health": {"failure_percent": "10", "minimum_payments": 3, "open_seconds": 3},
             "cost": COST,
+            "batch": {"max_payments": 10, "max_wait": "5ms"},
         },
     },
     "fees": {
@@ -104,6 +107,23 @@ def test_the_library_s_own_words_are_never_shown(tmp_path, place):
             found = problems_of(tmp_path / "rules.yaml", document)
             assert found
             assert not [one for one in found if one in raw or "Input should" in one or "^" in one]
+
+
+def patterns(schema: Any) -> set[str]:
+    """Return every pattern in what pydantic validates by."""
+    inner = (
+        schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
+    )
+    own = (
+        {schema["pattern"]} if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) else set()
+    )
+    return own.union(*map(patterns, inner))
+
+
+@pytest.mark.parametrize("model", [RuleDocument, RuleTests])
+def test_every_pattern_has_words(model):
+    """What may be refused for its form is described by words, never by a regular expression."""
+    assert patterns(model.__pydantic_core_schema__) <= PATTERNS.keys()
 
 
 @pytest.mark.parametrize(
