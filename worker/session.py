@@ -8,7 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.amqp.connection import Broker, connected
@@ -62,11 +62,13 @@ def policies_of(settings: Settings) -> RetryPolicies:
     return RetryPolicies(common, {code: policy(own) for code, own in settings.retry_policies.items()})
 
 
-async def prepare_topology(settings: Settings, table: RuleTable, *, processors: bool = True) -> None:
+async def prepare_topology(
+    settings: Settings, table: RuleTable, *, processors: bool = True, starting: bool = True
+) -> None:
     """Declare or verify the topology, as the settings say, over a connection of its own.
 
     Without ``processors`` only the worker's own objects are verified: one processor that is missing does not
-    stop the payments of others.
+    stop the payments of others. A worker that is not ``starting`` goes on beside shards of later settings.
 
     Raises:
         BrokerUnavailable, AccessRefused, TopologyMismatch: in words for people.
@@ -74,6 +76,8 @@ async def prepare_topology(settings: Settings, table: RuleTable, *, processors: 
     topology = topology_of(settings, table)
     if settings.topology == "verify" and not processors:
         topology = _topology(settings, ())
+    if not starting:
+        topology = replace(topology, beyond=None)
     async with connected(broker_of(settings), "payment-worker topology") as connection:
         await (declare if settings.topology == "declare" else verify)(connection, topology)
 
@@ -155,7 +159,7 @@ class Worker:
         Raises:
             BrokerUnavailable, AccessRefused, TopologyMismatch: new processors' exchanges cannot be prepared.
         """
-        await prepare_topology(self.settings, table)
+        await prepare_topology(self.settings, table, starting=False)
         self.table, self._shared.planner = table, Planner(table)
         self.breakers.use(table.processors.values())
         for consumer in self._consumers:
@@ -166,11 +170,11 @@ class Worker:
         async with self._preparing:
             if self._prepared < since:
                 begun = time.monotonic()
-                await prepare_topology(self.settings, self.table, processors=False)
+                await prepare_topology(self.settings, self.table, processors=False, starting=False)
                 self._prepared = begun
 
     async def _mend(self) -> None:
-        await prepare_topology(self.settings, self.table)
+        await prepare_topology(self.settings, self.table, starting=False)
 
     async def _open_journal(self) -> Journal | None:
         owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"

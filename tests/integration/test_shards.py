@@ -180,6 +180,17 @@ async def test_fewer_shards_leave_nothing_behind(sharded: Stage) -> None:
         assert sum((await ids(sharded, 120)).values()) == 120
 
 
+async def test_a_worker_goes_on_while_shards_are_added(sharded: Stage) -> None:
+    """One of the settings before keeps its sessions, and loads rules, until it is replaced."""
+    async with sharded.working() as worker:
+        await changed(sharded, shards=4)
+        await worker.use(sharded.table)
+        await send(sharded, 40)
+        await sharded.dispatched(count=40 - (await depths(sharded))[sharded.names.shard(3)])
+    async with sharded.working():
+        await sharded.waits_in(sharded.names.shard(3), 0)
+
+
 async def test_an_order_needs_another_kind_of_shard(sharded: Stage) -> None:
     """Shards that were declared without an order are named when one is wanted."""
     with pytest.raises(TopologyMismatch, match=r"incoming.0 exists but differs.*x-single-active"):
