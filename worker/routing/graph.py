@@ -9,6 +9,7 @@ from typing import Literal
 
 from worker.routing.actions import Action, Hold, Reject, Send
 from worker.routing.describe import describe
+from worker.routing.processors import Processor
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable
 
 EdgeKind = Literal["first", "share", "cheapest", "fallback", "end"]
@@ -73,7 +74,8 @@ def mermaid(table: RuleTable) -> str:
     used = {edge.target for rule in table.rules for edge in edges(rule)}
     for name, node in ids.items():
         if name in table.processors:
-            lines.append(f'  {node}(["{_quoted(name)}"])')
+            small = "".join(f"<br/><small>{wish}</small>" for wish in _wishes(table.processors[name]))
+            lines.append(f'  {node}(["{_quoted(name)}{small}"])')
         elif name in used:
             lines.append(f'  {node}[("{_quoted(name)}")]')
     for i, rule in enumerate(table.rules):
@@ -82,6 +84,11 @@ def mermaid(table: RuleTable) -> str:
             label = f'|"{_quoted(edge.label)}"|' if edge.label else ""
             lines.append(f"  r{i} {arrow}{label} {ids[edge.target]}")
     return "\n".join(lines) + "\n"
+
+
+def _wishes(processor: Processor | None) -> list[str]:
+    batch = None if processor is None else processor.batch
+    return [] if batch is None else [f"batches of up to {batch.max_payments}"]
 
 
 def _quoted(text: str) -> str:
@@ -128,7 +135,8 @@ def svg(table: RuleTable) -> str:
         centres[f"> {name}"] = top + 18
         processor = table.processors.get(name)
         kind = "end" if processor is None else "target" if processor.enabled else "off"
-        boxes.append(_box(x, top, TARGET_WIDTH, 36, kind, name, []))
+        lines = _wishes(processor)
+        boxes.append(_box(x, top, TARGET_WIDTH, 44 if lines else 36, kind, name, lines))
     drawn = [
         (centres[edge.rule], centres[f"> {edge.target}"], edge)
         for rule in table.rules

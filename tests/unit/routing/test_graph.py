@@ -65,3 +65,15 @@ def test_svg_is_well_formed_and_complete(table):
     assert kinds.count("off") == 1
     assert kinds.count("end") == 1
     assert len(list(root.iter(f"{space}path"))) == 12
+
+
+def test_processors_that_ask_for_batches_say_so(table_of):
+    """In both pictures, inside of the processor's box."""
+    made = table_of(
+        {"name": "to", "when": {"type": "card"}, "route": {"to": "p", "fallback": ["q"]}},
+        processors={"p": {"batch": {"max_payments": 7}}, "q": {}},
+    )
+    assert '(["p<br/><small>batches of up to 7</small>"])' in mermaid(made)
+    assert '(["q"])' in mermaid(made)
+    image = svg(made)
+    assert image.count("batches of up to 7") == 1
