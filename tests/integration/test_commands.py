@@ -51,6 +51,22 @@ def test_topology_declare_shows_what_exists_and_can_be_repeated(run: Run, rules:
     assert declared(run, rules) == out
 
 
+def test_topology_of_several_shards(run: Run, rules: Path, prefix: str) -> None:
+    """They are listed with the exchange before them, verified, and named where another number is wanted."""
+    options = ("--rules", str(rules), "--shards")
+    code, out, _ = run("topology", "declare", *options, "2")
+    assert code == 0
+    for text in (f"{prefix}.spread", "x-consistent-hash", f"{prefix}.incoming.0", f"{prefix}.incoming.1"):
+        assert text in out
+    assert run("topology", "verify", *options, "2")[0] == 0
+    code, _, err = run("topology", "verify", *options, "1")
+    assert code == 2
+    assert f"{prefix}.incoming.0, of a time with more shards" in err
+    code, _, err = run("topology", "verify", *options, "3")
+    assert code == 2
+    assert f"no queue {prefix}.incoming.2" in err
+
+
 def test_topology_verify_creates_nothing(run: Run, rules: Path, prefix: str) -> None:
     """Before ``declare`` it names what is missing and exits 2, twice alike; afterwards it exits 0."""
     first = run("topology", "verify", "--rules", str(rules))

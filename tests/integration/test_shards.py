@@ -1,5 +1,6 @@
 """Shards on a real broker: payments are spread, come back to their shard, and outlast another number."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.bodies import payment, payment_fields
+from tests.support.command import run_command
 from tests.support.stage import Stage, eventually, open_stage
 from worker.amqp.topology import Names, verify
 from worker.bookkeeping.depths import read_depths
@@ -88,6 +90,23 @@ async def test_delayed_payments_come_back_to_their_shard(sharded: Stage) -> None
         await sharded.channel.basic_nack(letters[-1].delivery_tag or 0, multiple=True)
         assert keys == Counter({queue: count for queue, count in before.items() if count})
         assert sum((await ids(sharded, 30)).values()) == 30
+
+
+async def test_a_redriven_payment_comes_to_a_shard(sharded: Stage) -> None:
+    """It is spread like any other, and keeps its past."""
+    async with sharded.working():
+        await sharded.publish(payment("pay-bad", currency="EUX"))
+        await sharded.waits_in(sharded.names.dead, 1)
+    env = {"PAYMENT_WORKER_SHARDS": "3", "PAYMENT_WORKER_JOURNAL": "none"}
+    options = ("--amqp-url", sharded.url, "--prefix", sharded.prefix)
+    done = await asyncio.to_thread(run_command, "dead-letters", "redrive", "--yes", *options, env=env)
+    assert done.returncode == 0, done.stderr
+    waiting = await depths(sharded)
+    assert waiting[sharded.names.incoming] == 0
+    assert sum(waiting.values()) == 1
+    async with sharded.working():
+        (dead,) = await sharded.dead()
+    assert dead.letter.redrives == 1
 
 
 async def test_one_key_is_in_one_shard(broker: LocalBroker, prefix: str, tmp_path: Path) -> None:
