@@ -51,7 +51,7 @@ class Reading:
     def _collect(self, path: Path) -> None:
         if path.resolve() in self.digests:
             return
-        tree = self.read_file(path)
+        tree = self.read_file(path, NAME_ANOTHER)
         if tree is None or self._tests(tree, path):
             return
         for included in self._includes(tree, path):
@@ -86,12 +86,12 @@ class Reading:
                 self.problems.append(Diagnostic(item.mark, "`include` is a list of file names"))
         return found
 
-    def read_file(self, path: Path) -> Table | None:
-        """Return the file's tree, or None after collecting why it cannot be read."""
+    def read_file(self, path: Path, instead: str = "name a file that is there") -> Table | None:
+        """Return the file's tree, or None after collecting why not, with what to do ``instead``."""
         try:
             content = path.read_bytes()
         except OSError as error:
-            self._complain(path, f"cannot be read: {error.strerror}; {NAME_ANOTHER}")
+            self._complain(path, f"cannot be read: {error.strerror}; {instead}")
             return None
         self.digests[path.resolve()] = sha256(content).digest()
         text = self._decode(content, path)

@@ -248,7 +248,7 @@ def test_rules_test_reports_failures(tmp_path):
     assert done.returncode == 1
     assert f"passed {tests}: right" in done.stdout
     assert (
-        f"FAILED {tests}: wrong\n    processor: expected q, got p\n    held: expected True, got False"
+        f"FAILED {tests}: wrong\n    processor: expected q, got p\n    held: expected true, got false"
         in done.stdout
     )
     assert "the payment is none: country: not an assigned ISO 3166-1 alpha-2 code" in done.stdout

@@ -88,7 +88,7 @@ def _text(value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{key} {one}" for key, one in value.items()) or "none"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _of_decision(decision: Decision) -> dict[str, object]:

@@ -60,6 +60,19 @@ def test_an_included_file_is_one_file_however_it_is_spelled(write):
     assert str(caught.value).endswith(f"1 problem in {plain}")
 
 
+def test_what_cannot_be_read_says_what_may_be_named(write):
+    """Rules may be a folder or come from the environment; an overlay is a file."""
+    path = write("version: 1\ndefault: {hold: x}\n")
+    with pytest.raises(
+        InvalidRules, match="name a file or folder that is there, or set PAYMENT_WORKER_RULES"
+    ):
+        load_rules([path.with_name("gone.yaml")])
+    with pytest.raises(
+        InvalidRules, match=r"gone.yaml: cannot be read: No such file or directory; name a file that"
+    ):
+        load_rules([path], [path.with_name("gone.yaml")])
+
+
 def test_a_test_file_is_no_rule_file(write):
     """A rules test file says which command runs it, and nothing else."""
     path = write("version: 1\nrules: [a.yaml]\ntests: []\n", "a.test.yaml")
