@@ -113,15 +113,14 @@ class Intake:
         return max(crashes, 0)
 
     def _isolate(self, work: Work, crashes: int, now: datetime) -> None:
-        """Keep a message that sessions have ended over from ending more, without looking at it.
+        """Keep a message that sessions have ended over from ending more, without decoding it.
 
         Once may be any restart. Where it is taken alone already, it is dead.
         """
+        work.payment_id = _payment_id_in(work.delivery.body)
         if self.source.aside is not None:
             work.step = ToAside(self.source.returns, self.source.aside, crashes)
             return
-        found = _PAYMENT_ID.search(work.delivery.body)
-        work.payment_id = found[1].decode() if found else None
         failure = work.attempt(rfc3339(now), Crashed.code)
         work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
 
@@ -129,6 +128,7 @@ class Intake:
         """Make a line of a message that was to be taken alone a message to be taken alone."""
         source = self.source
         key = source.given_back if given_back and source.given_back else source.return_to
+        work.payment_id = _payment_id_in(work.delivery.body)
         work.step = ToAside(source.returns, key, crashes)
 
     def _take_back(self, work: Work, now: datetime) -> None:
@@ -152,6 +152,7 @@ class Intake:
             delivery.redelivered,
             work.properties,
         )
+        work.payment_id = _payment_id_in(given.payment)
         work.returned, work.behind = given.dispatch_id, given.attempt
         work.arrival = past._replace(
             attempts=(*past.attempts, work.attempt(rfc3339(now), Returned.code, given.processor)),
@@ -244,3 +245,9 @@ class Intake:
         if arrival.message_id:
             described[names.MESSAGE_ID] = arrival.message_id
         return described
+
+
+def _payment_id_in(body: bytes) -> str | None:
+    """Return what looks like the payment's id in a body that is not decoded."""
+    found = _PAYMENT_ID.search(body)
+    return found[1].decode() if found else None

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from worker.errors import BrokerUnavailable, Crashed
+from worker.errors import BrokerUnavailable, Crashed, Returned
 from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome, Released, SetAside
+from worker.source import SUSPECT_AFTER
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.work import ToProcessor, Work
@@ -43,7 +44,7 @@ class Reporter:
             case SetAside():
                 work.trace.sent(None)
                 code = Crashed.code
-                self._say(work, outcome, code=code, crashes=outcome.crashes)
+                self._say(work, outcome, code=code, reason=_why_aside(outcome), crashes=outcome.crashes)
             case Released():
                 work.trace.sent(BrokerUnavailable.code)
                 code = BrokerUnavailable.code
@@ -68,6 +69,8 @@ class Reporter:
         self.counts["returned"] += 1
         self.log.warning(
             "returned",
+            code=Returned.code,
+            reason=f"{processor} gave its dispatch back",
             payment_id=work.payment_id,
             trace_id=work.trace.trace_id,
             attempt=work.arrival.attempt,
@@ -83,6 +86,12 @@ class Reporter:
             attempt=work.arrival.attempt,
             **details,
         )
+
+
+def _why_aside(outcome: SetAside) -> str:
+    if outcome.crashes < SUSPECT_AFTER:
+        return "the message that it was a line of is to be taken alone"
+    return f"{outcome.crashes} sessions have ended with it in hand, any of which it may have ended"
 
 
 def _describe(work: Work, outcome: Outcome) -> dict[str, Any]:

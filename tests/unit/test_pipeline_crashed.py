@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import dead_letter as headers
 from tests.support.memory_lane import MemoryDelivery, Stored
@@ -55,6 +56,17 @@ async def test_after_the_second_crash_a_payment_is_set_aside_unseen() -> None:
     assert (found[headers.EXCHANGE], found[headers.ROUTING_KEY]) == ("payments", "card.eur")
     assert "x-delivery-count" not in found
     assert stage.counts == {"set_aside": 1}
+
+
+async def test_the_log_tells_which_payment_is_set_aside_and_why() -> None:
+    """By what looks like its id, since it is not decoded."""
+    stage = MemoryStage()
+    arrive(stage, times_back=2)
+    with capture_logs() as logs:
+        await handle(stage)
+    [line] = [line for line in logs if line["event"] == "set_aside"]
+    assert (line["payment_id"], line["code"]) == ("pay-1", "crashed")
+    assert line["reason"].startswith("2 sessions have ended with it in hand")
 
 
 async def test_a_producer_cannot_set_its_payment_aside() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import dead_letter as headers
 from tests.support.journals import FINGERPRINTS, intent
@@ -57,6 +58,17 @@ def give_back(stage: MemoryStage, dispatch: Stored, times_back: int = 0, **more:
 def attempts(stored: Stored) -> list[tuple[int, str, str | None]]:
     listed = orjson.loads(stored.properties.headers[headers.ATTEMPTS])
     return [(one["attempt"], one["code"], one.get("processor")) for one in listed]
+
+
+async def test_the_log_tells_which_payment_was_given_back_and_by_whom() -> None:
+    """At once, whatever becomes of it."""
+    stage = stage_of("alpha", "beta")
+    give_back(stage, await dispatched(stage, "alpha"))
+    with capture_logs() as logs:
+        await handle(stage)
+    [line] = [line for line in logs if line["event"] == "returned"]
+    assert (line["payment_id"], line["code"], line["processor"]) == ("pay-1", "returned", "alpha")
+    assert line["reason"] == "alpha gave its dispatch back"
 
 
 async def test_the_next_candidate_gets_what_the_first_gives_back() -> None:
