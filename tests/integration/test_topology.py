@@ -63,6 +63,19 @@ async def test_queue_declared_differently_is_refused_in_one_line(
     assert await stage.depth(incoming) == 0
 
 
+async def test_inbox_of_another_prefix_is_explained(stage: Stage) -> None:
+    """Two prefixes cannot share processors, nor could a third one: the error says what helps."""
+    await prepare_topology(stage.settings, stage.table)
+    other = stage.settings.model_copy(update={"prefix": f"{stage.prefix}-other"})
+    with pytest.raises(TopologyMismatch, match="exists but differs") as caught:
+        await prepare_topology(other, stage.table)
+    text = str(caught.value)
+    assert stage.inbox_of("alpha") in text
+    assert "another --prefix cannot help" in text
+    assert "virtual host" in text
+    assert "choose another --prefix" not in text
+
+
 async def test_exchange_declared_differently_is_refused(stage: Stage) -> None:
     """An exchange of another kind would route otherwise, so the worker does not start on it."""
     await stage.channel.exchange_delete(stage.prefix)

@@ -27,6 +27,16 @@ HASH: Final = "x-consistent-hash"
 ORDER_KEY: Final = "order-key"
 """The header that a payment's shard is chosen by where payments have an order."""
 
+INBOX: Final = ".inbox"
+
+_OWN_OBJECT: Final = "delete it when it is empty, or choose another --prefix"
+_SHARED_INBOX: Final = (
+    "a processor's inbox has no prefix in its name and gives dispatches back to the workers of one prefix, so"
+    " that another --prefix cannot help: delete it when it is empty, if no worker of another prefix uses it;"
+    " otherwise run these workers on a virtual host of their own, or give the processors other exchanges in"
+    " their rules"
+)
+
 BROWSED: Final = {"x-delivery-limit": KEEP_FOR_EVER}
 """Arguments of queues that people look through."""
 
@@ -213,7 +223,7 @@ def build_topology(
         for step in steps
     ]
     gives_back = {**BROWSED, **_dead_lettering(names.returns, names.returned)}
-    queues += [_queue(f"{name}.inbox", gives_back, (name, "#")) for name in processors]
+    queues += [_queue(f"{name}{INBOX}", gives_back, (name, "#")) for name in processors]
     beyond = names.shard(names.shards + names.retired)
     return Topology(tuple(exchanges), tuple(queues), tuple(_unbound(names)), beyond)
 
@@ -406,7 +416,7 @@ class _explained:  # noqa: N801 - reads as the statement it is
         if isinstance(error, ChannelPreconditionFailed):
             raise TopologyMismatch(
                 f"the {self._kind} {self._name} exists but differs from what the worker needs: {error};"
-                " delete it when it is empty, or choose another --prefix"
+                f" {_SHARED_INBOX if self._name.endswith(INBOX) else _OWN_OBJECT}"
             ) from error
         if isinstance(error, ChannelAccessRefused):
             raise AccessRefused(
