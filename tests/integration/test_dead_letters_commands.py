@@ -206,6 +206,27 @@ def test_what_was_dropped_can_be_published_again_as_it_was(
     assert {properties.app_id for _, properties, _ in taken} == {"shop"}
 
 
+def test_a_file_is_no_way_round_the_bound_on_redrives(
+    run: Run, channel: BlockingChannel, prefix: str, tmp_path: Path
+) -> None:
+    """Dropped to a file and published from it, a letter counts its redrives on, and is refused in the end."""
+    properties: Any = pika.BasicProperties(headers={"payment-redrives": 2, "payment-attempt": 1})
+    for number in (3, 4):
+        channel.basic_publish(f"{prefix}.dead", "no_route", payment(), properties, mandatory=True)
+        file = tmp_path / f"{number}.ndjson"
+        done = ("--yes", "--reason", "of a test", "--export", str(file), "--audit", str(tmp_path / "audit"))
+        assert run("dead-letters", "drop", "--all", *done)[0] == 0
+        code, _, err = run("publish", "--exported", str(file))
+        if number == 3:
+            assert code == 0, err
+            _, properties, _ = channel.basic_get(f"{prefix}.incoming", auto_ack=True)
+            assert properties.headers["payment-redrives"] == 3
+    assert code == 2
+    assert "line 1 was redriven 3 times already, and --max-redrives is 3; nothing was sent" in err
+    assert depth(channel, prefix, "incoming") == 0
+    assert run("publish", "--exported", str(file), "--max-redrives", "4")[0] == 0
+
+
 def test_export_loses_nothing_and_takes_nothing(
     run: Run, five: list[bytes], channel: BlockingChannel, prefix: str, tmp_path: Path
 ) -> None:

@@ -48,6 +48,10 @@ def publish(
     batch: Annotated[
         int, typer.Option(min=1, metavar="N", help="So many payments a message, as NDJSON.")
     ] = 1,
+    max_redrives: Annotated[
+        int,
+        typer.Option(min=1, max=100, metavar="N", help="With --exported: refuse what was redriven N times."),
+    ] = 3,
     amqp_url: AmqpUrl = None,
     prefix: Prefix = None,
 ) -> None:
@@ -71,7 +75,7 @@ def publish(
         read = partial(read_messages, batch=batch, ordered_by=settings.ordered_by)
         exchange = names.exchange
         if exported:
-            read, exchange = partial(read_exported, names=names), names.returns
+            read, exchange = partial(read_exported, names=names, max_redrives=max_redrives), names.returns
         if file == "-" and not exported:
             size, lines = None, sys.stdin.buffer
         else:
@@ -141,18 +145,19 @@ def read_messages(
 
 
 def read_exported(
-    lines: Iterable[bytes], on_read: Callable[[int], None], names: "Names"
+    lines: Iterable[bytes], on_read: Callable[[int], None], names: "Names", max_redrives: int
 ) -> "Iterator[Message]":
     """Yield the message that sends each exported dead letter back; ``on_read`` as for ``read_messages``.
 
     Raises:
-        ConfigurationError: a line holds none; it is named.
+        ConfigurationError: a line holds none, or one that was redriven ``max_redrives`` times; it is named.
     """
     from datetime import UTC, datetime
 
     from worker.amqp.publisher import Message
     from worker.dead_letters.exported import kept, read_line
     from worker.envelope import Envelopes
+    from worker.errors import ConfigurationError
 
     identity, numbers = secrets.token_hex(8), itertools.count(1)
     envelopes = Envelopes(lambda: f"{identity}-{next(numbers)}", names.dead, names.back)
@@ -160,6 +165,12 @@ def read_exported(
         on_read(len(line))
         if line.strip():
             letter = kept(read_line(line, number))
+            if (times := letter.arrival.redrives) >= max_redrives:
+                raise ConfigurationError(
+                    f"line {number} was redriven {times} times already, and --max-redrives is {max_redrives};"
+                    " nothing was sent: see with `dead-letters show` why it dies again and again, then take"
+                    " the line out or raise --max-redrives"
+                )
             back = envelopes.redriven(names.returns, letter, datetime.now(UTC))
             yield Message((number,), back.routing_key, back.body, back.properties)
 
