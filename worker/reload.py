@@ -48,7 +48,7 @@ class RulesWatch:
             nudged = await self._next_look()
             signature = self._signature()
             if nudged or signature != seen:
-                seen = signature if await self._reload() else None
+                seen = signature if await self._reload(nudged=nudged) else None
 
     async def _next_look(self) -> bool:
         """Wait for the next look; True when SIGHUP asked for it."""
@@ -60,7 +60,7 @@ class RulesWatch:
         self.nudge.clear()
         return True
 
-    async def _reload(self) -> bool:
+    async def _reload(self, *, nudged: bool = False) -> bool:
         """Compile the files as they are now and put the table in force, or say why not.
 
         Returns False when it is worth another try although the files have not changed.
@@ -69,6 +69,7 @@ class RulesWatch:
         try:
             loaded, warnings = await self._prepared()
             if loaded.table.version == before:
+                self._report_unchanged(before, nudged=nudged)
                 return True
             if self.apply is not None:
                 await self.apply(loaded.table)
@@ -95,6 +96,10 @@ class RulesWatch:
         if self.log is not None:
             self.log.info("rules reloaded", before=before, version=loaded.table.version)
         return True
+
+    def _report_unchanged(self, version: str, *, nudged: bool) -> None:
+        if nudged and self.log is not None:  # whoever asked waits for an answer
+            self.log.info("rules unchanged", version=version)
 
     async def _prepared(self) -> tuple[LoadedRules, list[str]]:
         """Prepare in a thread that nobody waits for when the worker stops: plugins are made in it."""
