@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, Self, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -56,11 +56,16 @@ Seconds = Annotated[float, BeforeValidator(parse_duration)]
 
 
 def check_delays(delays: tuple[float, ...]) -> tuple[float, ...]:
-    """Return delays that rise, each between 50 ms and a day.
+    """Return delays that rise, one at least, each between 50 ms and a day.
 
     Raises:
         ValueError: they do not.
     """
+    if not delays:
+        raise ValueError(
+            "there is no delay, and without one the first failed attempt would be the last; name one at least"
+            ', such as 5s. For a code that is not to be tried again, write {"attempts": 1} in retry_policies'
+        )
     if any(not 0.05 <= delay <= 86400 for delay in delays):
         raise ValueError("each delay is between 50ms and 1d")
     if list(delays) != sorted(set(delays)):
@@ -86,12 +91,6 @@ class CodePolicy(BaseModel):
         if isinstance(value, dict):
             _check_names(value, cls.model_fields, "no such setting of a retry policy")
         return value
-
-    @model_validator(mode="after")
-    def _has_delays_for_its_attempts(self) -> Self:
-        if self.delays == () and (self.attempts or 1) > 1:
-            raise ValueError(f"{self.attempts} attempts need at least one delay between them")
-        return self
 
 
 def retried_codes(branch: type[TransientError] = TransientError) -> Iterator[str]:

@@ -168,13 +168,6 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _has_delays_for_every_policy(self) -> Self:
-        for code, own in self.retry_policies.items():
-            if own.delays is None and (own.attempts or 1) > 1 and not self.delay_steps:
-                raise ValueError(f"{own.attempts} attempts for {code} need delays, and delay_steps has none")
-        return self
-
-    @model_validator(mode="after")
     def _fits_the_brokers_patience(self) -> Self:
         own = [policy.in_process or 0 for policy in self.retry_policies.values()]
         in_process = max([self.retry_in_process, *own]) * (self.ordered_prefetch if self.ordered_by else 1)
