@@ -5,13 +5,14 @@ left behind is sent as it was written, and a payment that is where it belongs is
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias, assert_never
 
 from worker.envelope import rfc3339
 from worker.errors import (
     ClaimedElsewhere,
+    Crashed,
     HeldForReview,
     IdempotencyConflict,
     InvariantViolation,
@@ -111,6 +112,7 @@ class JournalClaims:
 
     async def secure(self, works: Sequence[Work], now: datetime) -> Secured:
         """See ``Claims``."""
+        await self._ask_of_unread(works, now)
         asked = _Asked()
         for work in works:
             self._ask(work, asked)
@@ -133,6 +135,27 @@ class JournalClaims:
             return Secured(works, finished)
         known = {id(work) for work, _ in finished}
         return Secured([work for work in works if id(work) not in known], finished)
+
+    async def _ask_of_unread(self, works: Sequence[Work], now: datetime) -> None:
+        """Have read what was to die unread, if its id is known: the payment may not die of a worker's end.
+
+        Where it may not be read any more, its dead letter says what the journal knows of it.
+        """
+        crashed = [
+            (work, work.step, work.payment_id)
+            for work in works
+            if work.decoded is None and isinstance(work.step, ToDead) and isinstance(work.step.error, Crashed)
+        ]
+        if not crashed:
+            return
+        found = await self.journal.find([payment_id or "" for _, _, payment_id in crashed], now)
+        for (work, step, payment_id), known in zip(crashed, found, strict=True):
+            if known is not None and work.unread is not None:
+                work.unread()
+            elif known is not None:
+                sent = known.dispatch_id and f", with dispatch {known.dispatch_id} for {known.processor}"
+                error = Crashed(f"; the journal knows {payment_id} as {known.state}{sent or ''}")
+                work.step = replace(step, error=error)
 
     def _ask(self, work: Work, asked: _Asked) -> None:
         """Add what the payment's next step needs: a claim at first, an amendment for another processor."""

@@ -235,6 +235,14 @@ class Crashed(PermanentError):
 
     code = "crashed"
 
+    def __init__(self, known: str = "") -> None:
+        """``known`` is what the journal knows of the payment."""
+        super().__init__(
+            "its worker ended each time it had this payment in hand, at last with nothing else in hand; it"
+            " may have been sent to a processor before that: look at the log, and ask the processor before it"
+            f" is redriven{known}"
+        )
+
 
 class OutcomeUnknown(PermanentError):
     """An earlier publish to a processor may have arrived, and the rules no longer name that processor."""

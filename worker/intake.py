@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from schemas.dead_letter import TRACESTATE
@@ -24,16 +25,12 @@ from worker.given_back import Restored, check_given_back, read_given_back
 from worker.lines import Bounds, Line, carries_many, split
 from worker.planning import Planner
 from worker.routing import PluginNeeded
-from worker.source import SUSPECT_AFTER, Source, Survivals, times_in_hand
+from worker.source import SUSPECT_AFTER, UNREAD_AFTER, Source, Survivals, times_in_hand
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
 from worker.telemetry.tracing import Tracer
 from worker.work import FIRST_CANDIDATE, ToAside, ToAsk, ToDead, Work
 
-_CRASHED: Final = (
-    "its worker ended each time it had this payment in hand, at last with nothing else in hand; it may have"
-    " been sent to a processor before that: look at the log, and ask the processor before it is redriven"
-)
 _PAYMENT_ID: Final = re.compile(rb'"payment_id"\s*:\s*"([A-Za-z0-9_.:-]{1,64})"')
 
 
@@ -74,16 +71,17 @@ class Intake:
                 check_given_back(properties.headers, self.source.returned)
             crashes = self._crashes(work) if delivery.redelivered or work.alone else 0
             if crashes >= SUSPECT_AFTER:
-                self._isolate(work, crashes, now)
+                self._isolate(work, crashes, now, given_back=given_back)
                 return work
             if work.alone and work.parts is not None:
                 self._take_apart(work, crashes, given_back=given_back)
                 return work
+            if crashes and work.alone:
+                self._read_the_crashed(work, now, given_back=given_back)
+                return work
             if given_back:
                 self._take_back(work, now)
             decoded = self._decode(work)
-            if crashes and work.alone:
-                raise Crashed(_CRASHED)  # noqa: TRY301 - a journal that knows better is asked before it dies
             work.plan = self.planner.plan(decoded, now)
         except PluginNeeded as needed:
             work.gross = self.planner.gross(decoded.payment)
@@ -112,17 +110,31 @@ class Intake:
             crashes -= self.survivals.take(work.delivery, work.properties.message_id)
         return max(crashes, 0)
 
-    def _isolate(self, work: Work, crashes: int, now: datetime) -> None:
+    def _isolate(self, work: Work, crashes: int, now: datetime, *, given_back: bool) -> None:
         """Keep a message that sessions have ended over from ending more, without decoding it.
 
-        Once may be any restart. Where it is taken alone already, it is dead.
+        Once may be any restart. Where it is taken alone already, it is dead; a journal that knows its payment
+        may have it read: a worker has lived through that before.
         """
         work.payment_id = _payment_id_in(work.delivery.body)
         if self.source.aside is not None:
             work.step = ToAside(self.source.returns, self.source.aside, crashes)
             return
         failure = work.attempt(rfc3339(now), Crashed.code)
-        work.step = ToDead(Crashed(_CRASHED), (*work.arrival.attempts, failure))
+        work.step = ToDead(Crashed(), (*work.arrival.attempts, failure))
+        if crashes < UNREAD_AFTER:
+            work.unread = partial(self._read_the_crashed, work, now, given_back=given_back)
+
+    def _read_the_crashed(self, work: Work, now: datetime, *, given_back: bool) -> None:
+        """Read a message that is about to die, so that a journal that knows better can be asked."""
+        try:
+            if given_back:
+                self._take_back(work, now)
+            self._decode(work)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(work, error, now)
+        else:
+            self._die(work, Crashed(), Crashed.code, now)
 
     def _take_apart(self, work: Work, crashes: int, *, given_back: bool) -> None:
         """Make a line of a message that was to be taken alone a message to be taken alone."""

@@ -11,6 +11,8 @@ from worker.settings import Settings
 
 SUSPECT_AFTER: Final = 2
 """So many sessions that ended with a message in hand make it one that may have ended them."""
+UNREAD_AFTER: Final = 5
+"""After so many with a message alone in hand it is not read any more, whatever is known of its payment."""
 FORGIVEN: Final = 10
 REMEMBERED: Final = 1000
 _COUNT: Final = "x-delivery-count"  # quorum queues write how often a message has come back

@@ -1,6 +1,6 @@
 """One delivery in the pipeline's hands, and the steps it can take."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -73,7 +73,7 @@ class Work:
     this delivery, and ``intended`` which dispatch id it expects. Where a processor gave the payment back,
     ``returned`` is the dispatch id, and ``behind`` how many candidates it has passed with that. ``alone``: it
     was set aside by whoever came after the worker that had it. ``parts`` is there where the delivery is one
-    line of a message.
+    line of a message. ``unread`` is how to read a message that is about to die unread.
     """
 
     delivery: Delivery
@@ -92,6 +92,7 @@ class Work:
     returned: str | None = None
     behind: int = 0
     alone: bool = False
+    unread: Callable[[], None] | None = None
     parts: Parts | None = None
     tries: int = 1
     refused_since: float | None = None

@@ -60,6 +60,16 @@ async def test_states_of_many_payments(rig: JournalRig) -> None:
     assert books.states([]) == {}
 
 
+async def test_finding_by_ids_alone(rig: JournalRig) -> None:
+    """In the order asked, each as a repeat would be told; None for what the journal does not know."""
+    journal, sent, claimed = rig.worker("a"), intent("sent"), intent("claimed")
+    await journal.claim([claimed, sent], later(0))
+    await journal.record([dispatched(sent)], later(0))
+    found = await rig.worker("b").find(["claimed", "", "never", "sent", "claimed"], later(1))
+    held = Done(State.CLAIMED, "alpha", claimed.dispatch_id)
+    assert found == [held, None, None, Done(State.DISPATCHED, "alpha", sent.dispatch_id), held]
+
+
 async def test_an_empty_batch(rig: JournalRig) -> None:
     """Nothing asked, nothing answered."""
     journal = rig.worker("a")

@@ -21,7 +21,7 @@ from worker.envelope import Envelopes
 from worker.errors import BrokerUnavailable, JournalUnavailable
 from worker.gate import Gate
 from worker.journal.memory import MemoryJournal
-from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.protocol import Amendment, Claim, Done, Ending, Intent
 from worker.lines import Bounds
 from worker.next_step import NextSteps
 from worker.pipeline import Limits, Pipeline
@@ -71,6 +71,11 @@ class ModelJournal(MemoryJournal):
         await self._turn()
         await MemoryJournal.record(self, endings, now)
         await self._turn()
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:
+        """See ``Journal``."""
+        await self._turn()
+        return await MemoryJournal.find(self, payment_ids, now)
 
     async def _turn(self) -> None:
         await asyncio.sleep(0)

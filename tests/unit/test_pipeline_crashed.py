@@ -15,7 +15,7 @@ from worker.amqp.lane import Properties
 from worker.errors import BrokerUnavailable
 from worker.journal.memory import Memory, MemoryJournal
 from worker.retry import RetryPolicies, RetryPolicy
-from worker.source import FORGIVEN
+from worker.source import FORGIVEN, UNREAD_AFTER
 
 
 def arrive(stage: MemoryStage, message: bytes = body(), times_back: int = 0, **found: Any) -> None:
@@ -147,7 +147,8 @@ async def test_a_dispatch_that_was_given_back_is_still_one_when_set_aside() -> N
     assert stage.counts == {"returned": 1, "dispatched": 1}
 
 
-async def test_a_journal_that_knows_of_the_dispatch_is_believed() -> None:
+@pytest.mark.parametrize("times_back", range(1, UNREAD_AFTER))
+async def test_a_journal_that_knows_of_the_dispatch_is_believed(times_back: int) -> None:
     """A payment that was dispatched before its worker was killed does not die of the kills."""
     stage = MemoryStage()
     memory = Memory()
@@ -159,12 +160,44 @@ async def test_a_journal_that_knows_of_the_dispatch_is_believed() -> None:
     stage.source = INCOMING
     arrive(stage, times_back=2)
     await handle(stage)
-    await alone(stage, times_back=1)
+    await alone(stage, times_back)
     assert stage.counts == {"duplicate": 1}
     assert not stage.queue("dead")
 
 
-@pytest.mark.parametrize("times_back", [0, 1])
+async def test_what_is_known_is_not_read_for_ever() -> None:
+    """It may kill by being read, under an id that is another's: its dead letter says what was sent where."""
+    stage = MemoryStage()
+    memory = Memory()
+    stage.remember(MemoryJournal("one", 60, memory))
+    arrive(stage)
+    await stage.drain(1)
+    sent = orjson.loads(stage.queue("alpha")[0].body)["dispatch_id"]
+    stage.source = CRASHED
+    stage.remember(MemoryJournal("two", 60, memory))
+    stage.arrive(Stored(body(), Properties(), "", ""), "payments.return", "in.crashed", UNREAD_AFTER)
+    await stage.drain(1)
+    said = stage.headers("dead")[headers.ERROR_MESSAGE]
+    assert f"the journal knows pay-1 as dispatched, with dispatch {sent} for alpha" in said
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_another_payment_under_a_known_id_is_no_duplicate(known: bool) -> None:
+    """What crashes workers dies, be it for the conflict where its id is known, or for the crashes."""
+    stage = MemoryStage()
+    memory = Memory()
+    stage.remember(MemoryJournal("one", 60, memory))
+    arrive(stage, body() if known else body(payment_id="pay-2"))
+    await stage.drain(1)
+    stage.source = CRASHED
+    stage.remember(MemoryJournal("two", 60, memory))
+    other = Stored(body(merchant_id="another"), Properties(), "", "")
+    stage.arrive(other, "payments.return", "in.crashed", 3)
+    await stage.drain(1)
+    assert stage.headers("dead")[headers.ERROR_CODE] == ("idempotency_conflict" if known else "crashed")
+
+
+@pytest.mark.parametrize("times_back", range(UNREAD_AFTER))
 async def test_a_journal_that_knows_of_an_intent_has_it_sent_once_more(times_back: int) -> None:
     """Killed before its confirm, the same bytes go to the same processor; nothing is dead-lettered."""
     stage = MemoryStage()

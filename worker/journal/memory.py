@@ -15,7 +15,7 @@ from worker.journal.changes import Carried, Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.entries import Entry, Happening
 from worker.journal.outbox import PUBLISHED, Due, event_of
-from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.protocol import Amendment, Claim, Done, Ending, Intent
 from worker.journal.states import State
 from worker.journal.times import HOUR, milliseconds
 from worker.money import Carry
@@ -97,6 +97,11 @@ class MemoryJournal:
                 Happening(ending.state.value), ending.payment_id, False, ending.attempt, ending.code,
                 ending.trace_id, self.owner, at, at,
             )  # fmt: skip
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:  # noqa: ARG002
+        """See ``Journal``."""
+        known = self._known(payment_ids)
+        return [known[one].done() if one in known else None for one in payment_ids]
 
     async def close(self) -> None:
         """See ``Journal``."""

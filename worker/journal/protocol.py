@@ -118,7 +118,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A duplicate: the payment is there already, and the delivery can be acknowledged."""
+    """Where a payment is. To a claim: a duplicate, it is there already, and can be acknowledged."""
 
     state: State
     processor: str | None
@@ -199,6 +199,13 @@ class Journal(Protocol):
         Raises:
             JournalUnavailable: nothing was recorded, and nothing may be acknowledged.
             IllegalTransition: a bug of ours.
+        """
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:
+        """Return where payments are by their ids alone, in the same order; None for one that is not known.
+
+        Raises:
+            JournalUnavailable: nobody knows.
         """
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ from worker.journal.postgresql.reading import (
     read_known,
 )
 from worker.journal.postgresql.writing import Writer
-from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
+from worker.journal.protocol import NEW, Amendment, Claim, Done, Ending, Intent
 from worker.journal.states import State
 from worker.journal.times import milliseconds
 from worker.money import Carry
@@ -116,6 +116,11 @@ class Batch:
             claims = await self._write(changes, rows)
         self.mine.add(self.claimed)
         return claims
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:  # noqa: ARG002
+        """See ``Journal``."""
+        known, _ = await read_known(self.connection, payment_ids)
+        return [known[one].done() if one in known else None for one in payment_ids]
 
     async def record(self, endings: Sequence[Ending], now: datetime) -> Sequence[None]:
         """See ``Journal``."""

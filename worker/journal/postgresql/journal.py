@@ -20,7 +20,7 @@ from worker.journal.postgresql.connection import (
     speaking_of,
 )
 from worker.journal.postgresql.numbers import Numbers
-from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.protocol import Amendment, Claim, Done, Ending, Intent
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -109,6 +109,11 @@ class PostgresqlJournal:
     async def record(self, endings: Sequence[Ending], now: datetime) -> None:
         """See ``Journal``."""
         await self._ask(Batch.record, endings, now)
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:
+        """See ``Journal``."""
+        found: Sequence[Done | None] = await self._ask(Batch.find, payment_ids, now)
+        return found
 
     async def close(self) -> None:
         """See ``Journal``."""

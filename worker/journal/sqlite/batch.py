@@ -8,7 +8,7 @@ from datetime import datetime
 from worker.journal.changes import Changes, sort_endings
 from worker.journal.mine import Mine
 from worker.journal.packing import packed
-from worker.journal.protocol import NEW, Amendment, Claim, Ending, Intent
+from worker.journal.protocol import NEW, Amendment, Claim, Done, Ending, Intent
 from worker.journal.sqlite.index import Index
 from worker.journal.sqlite.reading import read_bodies, read_carries, read_known, was_intent
 from worker.journal.sqlite.writing import Interned, Writer
@@ -92,6 +92,11 @@ class Batch:
             writer.stray(strays, at)
         if quick and writer.dispatched(quick, at) < len(quick):
             raise Surprised
+
+    def find(self, payment_ids: Sequence[str]) -> Sequence[Done | None]:
+        """See ``Journal``."""
+        known = read_known(self.connection, self.index.find(self.connection, payment_ids).values())
+        return [known[one].done() if one in known else None for one in payment_ids]
 
     def _writer(self) -> Writer:
         return Writer(self.connection, self.interned, self.owner)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from worker.errors import JournalUnavailable, WorkerError
 from worker.journal.mine import Mine
-from worker.journal.protocol import Amendment, Claim, Ending, Intent
+from worker.journal.protocol import Amendment, Claim, Done, Ending, Intent
 from worker.journal.sqlite.batch import Batch, Surprised
 from worker.journal.sqlite.connection import check_version, connect, speaking_of
 from worker.journal.sqlite.index import Index, Indexing
@@ -101,6 +101,11 @@ class SqliteJournal:
     async def record(self, endings: Sequence[Ending], now: datetime) -> None:
         """See ``Journal``."""
         await self._ask(lambda batch: batch.record(endings, now), endings)
+
+    async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:  # noqa: ARG002
+        """See ``Journal``."""
+        found: Sequence[Done | None] = await self._ask(lambda batch: batch.find(payment_ids), payment_ids)
+        return found
 
     async def close(self) -> None:
         """See ``Journal``."""
