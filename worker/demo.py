@@ -25,8 +25,9 @@ from yarl import URL
 
 from schemas import dead_letter
 from worker.amqp.connection import Broker, connected
+from worker.amqp.declaring import depth
 from worker.amqp.publisher import publish_all
-from worker.amqp.topology import Names, depth
+from worker.amqp.topology import Names
 from worker.commands.publish import read_messages
 from worker.demo_report import NEXT, show_journal, show_report
 from worker.errors import BrokerUnavailable

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.amqp.connection import Broker, connected
-from worker.amqp.topology import Topology, build_topology, declare, verify
+from worker.amqp.declaring import declare, verify
+from worker.amqp.topology import Topology, build_topology
 from worker.assembling import Shared
 from worker.breaker import Breakers, State
 from worker.consumer import Consumer, until_stopped

@@ -13,7 +13,8 @@ from tests.support.stage import eventually
 from worker.amqp import browse
 from worker.amqp.browse import BrowseLane, browsing
 from worker.amqp.connection import Broker, underlay
-from worker.amqp.topology import Names, build_topology, declare, depth
+from worker.amqp.declaring import declare, depth
+from worker.amqp.topology import Names, build_topology
 from worker.errors import BrokerUnavailable, TopologyMismatch
 from worker.local_broker import LocalBroker
 

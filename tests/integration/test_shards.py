@@ -11,7 +11,8 @@ import pytest
 from tests.support.bodies import payment, payment_fields
 from tests.support.command import run_command
 from tests.support.stage import Stage, eventually, open_stage
-from worker.amqp.topology import Names, verify
+from worker.amqp.declaring import verify
+from worker.amqp.topology import Names
 from worker.bookkeeping.depths import read_depths
 from worker.errors import TopologyMismatch
 from worker.local_broker import LocalBroker

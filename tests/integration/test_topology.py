@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from tests.support.bodies import payment
 from tests.support.stage import Stage, eventually
-from worker.amqp.topology import KEEP_FOR_EVER, declare, verify
+from worker.amqp.declaring import declare, verify
+from worker.amqp.topology import KEEP_FOR_EVER
 from worker.errors import TopologyMismatch
 from worker.session import Worker, prepare_topology, topology_of
 

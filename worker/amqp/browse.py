@@ -15,10 +15,10 @@ from typing import Final
 from aiormq.channel import Channel
 
 from worker.amqp.connection import Broker, explain_closing, open_channel, underlay
+from worker.amqp.declaring import check_browsing, depth, look_at
 from worker.amqp.paired import CHANNEL_ERRORS
 from worker.amqp.tap import TappedConnection
 from worker.amqp.tapped import TapLane
-from worker.amqp.topology import check_browsing, depth, look_at
 from worker.amqp.wire import Delivery, Event, encode_ack
 from worker.errors import BrokerUnavailable
 

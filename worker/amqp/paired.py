@@ -25,9 +25,9 @@ from worker.amqp.connection import (
     open_channel,
     underlay,
 )
+from worker.amqp.declaring import look_at
 from worker.amqp.lane import Outgoing, Refused, Unknown
 from worker.amqp.outlets import Outlets
-from worker.amqp.topology import look_at
 from worker.amqp.watchdog import Sight
 from worker.amqp.watermark import Watermark
 from worker.errors import AccessRefused, BrokerUnavailable

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from aiormq.abc import AbstractConnection
 
-from worker.amqp.topology import Names, look_at
+from worker.amqp.declaring import look_at
+from worker.amqp.topology import Names
 from worker.bookkeeping.audit import Audit, Place
 from worker.journal.entries import Happening
 
