@@ -7,6 +7,7 @@ import pytest
 from worker import errors
 from worker.dead_letters import advice_for
 from worker.dead_letters.advice import ADVICE
+from worker.retry_settings import retried_codes
 
 
 def leaves(branch: type[errors.WorkerError]) -> Iterator[type[errors.WorkerError]]:
@@ -39,7 +40,7 @@ def test_exhausted_retries_are_explained_by_what_each_attempt_met() -> None:
 def test_every_code_of_a_failed_attempt_is_explained() -> None:
     """Whatever an attempt met, exhausted retries say what to mend."""
     known = ADVICE["retries_exhausted"]
-    codes = {leaf.code for leaf in leaves(errors.TransientError)}
+    codes = set(retried_codes())
     assert {code for code in codes if advice_for("retries_exhausted", [code]) == known} == set()
 
 
