@@ -32,7 +32,8 @@ class Reporter:
                     self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
             case Duplicate():
                 code = None
-                self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
+                if self.each_dispatch or work.parts is None or not work.orphaned:  # else many, after a crash
+                    self._say(work, outcome, processor=outcome.processor, dispatch_id=outcome.dispatch_id)
             case Delayed():
                 work.trace.sent(None)
                 code = outcome.code

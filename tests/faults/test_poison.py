@@ -53,6 +53,19 @@ async def test_poison_kills_a_few_workers_and_nobody_elses_payment(
     assert letter.letter.error_code == "crashed"
 
 
+async def test_poison_in_a_message_of_many_costs_one_payment(bench: Bench) -> None:
+    """The message is set aside line by line: its other payments are dispatched, and one is dead."""
+    bench.load.lines = NEIGHBOURS // 3
+    load = bench.load.make(NEIGHBOURS, "card", "wallet", "voucher")
+    poison = poison_among(load, NEIGHBOURS // 2)
+    await bench.load.publish(load)
+    assert await run_until_well(bench, Poison(MARK, "plan"), 3) == 3
+    await bench.drained()
+    [letter] = bench.ledger.dead[poison.body]
+    assert letter.letter.error_code == "crashed"
+    assert letter.letter.line == NEIGHBOURS // 6 + 1
+
+
 async def test_two_poisons_at_once(bench: Bench) -> None:
     """The second is set aside with the first's neighbours, and so dies alone."""
     load = bench.load.make(NEIGHBOURS, "card", "wallet")
