@@ -71,6 +71,30 @@ def test_every_delay_needs_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().every_delay == (0.5, 1, 2, 5)
 
 
+def test_an_order_needs_the_lane_that_keeps_its_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another lane would let a second worker become active while the first still has payments in hand."""
+    monkeypatch.setenv("PAYMENT_WORKER_ORDERED_BY", "merchant_id")
+    assert load_settings().shard_prefetch == 400
+    with pytest.raises(InvalidSettings, match="ordered_by needs lane tap"):
+        load_settings(lane="standard")
+
+
+def test_an_order_counts_the_tries_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for others in line is held for as long as all of them are tried."""
+    monkeypatch.setenv("PAYMENT_WORKER_RETRY_IN_PROCESS", "30s")
+    assert load_settings().shard_prefetch == 1000
+    monkeypatch.setenv("PAYMENT_WORKER_ORDERED_BY", "merchant_id")
+    with pytest.raises(InvalidSettings, match=r"12000 s of tries in process .* with 400 before it"):
+        load_settings()
+    assert load_settings(max_batch=20).shard_prefetch == 40
+
+
+def test_shards_share_the_prefetch() -> None:
+    """A process has no more in flight with many queues than with one, but for one payment each."""
+    assert load_settings(shards=3, retired_shards=1, prefetch=100).shard_prefetch == 25
+    assert load_settings(shards=8, prefetch=2).shard_prefetch == 1
+
+
 def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the settings' repr, nor the broker's address, nor an error repeats it."""
     settings = load_settings(amqp_url="amqp://user:hunter2@host/")
