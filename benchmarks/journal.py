@@ -3,55 +3,38 @@
 An empty journal and one with many payments take turns at the same batches, so that what disturbs the machine
 disturbs both. Payment ids at random are the worst case: each new one lands on another page of the index.
 
-Usage: python -m benchmarks.journal [--quick] [--rows N] [--folder DIR]
+Usage: python -m benchmarks.journal [--quick] [--rows N] [--backend NAME] [--folder DIR]
 """
 
 import argparse
 import asyncio
 import json
 import secrets
-import sqlite3
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
+from benchmarks.filled_journals import fill_postgresql, fill_sqlite
 from benchmarks.harness import fsync_ms, machine, results_folder
-from worker.journal.address import SqliteFile
+from worker.journal.address import Address, Postgresql, SqliteFile
 from worker.journal.opening import open_journal, prepare_journal
 from worker.journal.protocol import Ending, Intent, Journal
 from worker.journal.sqlite.index import index_tail
 from worker.journal.sqlite.journal import SqliteJournal
 from worker.journal.states import State
+from worker.local_postgresql import LocalPostgresql
 
-BATCH = 200
-BODY = b"{" + b"x" * 448 + b"}"
-FILL = (
-    "INSERT INTO owners (name) VALUES ('filled')",
-    "INSERT INTO ways (currency, scale, rules_version, candidate) VALUES ('EUR', 2, 'v1', 1)",
-    "INSERT INTO bodies (payments, bytes) VALUES (1, x'')",
-    """
-    INSERT INTO payments (payment_id, fingerprint, attempt, redrives, gross, net, fees, trace_id, dispatch_id,
-        way, batch, start, length, state, owner, lease_until, created, claimed, changed)
-    WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < :rows)
-    SELECT 'pay-' || {identity}, randomblob(16), 1, 0, 1234, 1200, 34, hex(randomblob(16)),
-        hex(randomblob(16)), 1, 1, 0, 0, 1, 1, n, n, n, n FROM counted
-    """,
-    "INSERT INTO ids SELECT payment_id, id FROM payments ORDER BY payment_id",
-    "UPDATE indexed SET upto = :rows",
-    """
-    INSERT INTO history
-        (happening, payment, attempt, trace_id, owner, began, ended, way, gross, net, fees, dispatch_id)
-    SELECT 0, id, 1, trace_id, 1, created, changed, 1, gross, net, fees, dispatch_id FROM payments
-    """,
-)
-"""As so many dispatches would have left it, the bodies apart: nothing reads old ones."""
+BATCH: Final = 200
+WARM_UP: Final = 5
+"""Batches that are not counted."""
+BODY: Final = b"{" + b"x" * 448 + b"}"
 
 
 def random_ids() -> Iterator[str]:
@@ -66,19 +49,22 @@ def rising_ids() -> Iterator[str]:
         yield f"pay-z{time.time_ns():020d}"
 
 
-IDS: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
-    "at random": ("lower(hex(randomblob(12)))", random_ids),
-    "in order of time": ("printf('%024d', n)", rising_ids),
+IDS: Final[dict[str, Callable[[], Iterator[str]]]] = {
+    "at random": random_ids,
+    "in order of time": rising_ids,
 }
+SERVER: Final = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
+"""Of the private PostgreSQL server: as for a machine of its own, where the defaults suit a laptop."""
 
 
 @dataclass(slots=True)
 class Measured:
     """One journal's batches: milliseconds that claim and record took, CPU microseconds a payment.
 
-    ``index_us`` are those of putting the payments' ids into the index, which happens later.
+    ``index_us`` are those of putting the payments' ids into SQLite's index, which happens later.
     """
 
+    backend: str
     ids: str
     rows: int
     claim_ms: list[float] = field(default_factory=list)
@@ -96,18 +82,6 @@ class Measured:
             "cpu_us": statistics.median(self.cpu_us),
             "index_us": self.index_us,
         }
-
-
-def fill(path: Path, rows: int, identity: str) -> None:
-    """Put dispatched payments into a journal file, faster than a worker could."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous=OFF")
-        connection.execute("PRAGMA cache_size=-1000000")
-        connection.execute("BEGIN")
-        for statement in FILL:
-            connection.execute(statement.replace("{identity}", identity), {"rows": rows})
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 async def one_batch(journal: Journal, ids: Iterator[str], into: Measured) -> None:
@@ -130,35 +104,51 @@ async def one_batch(journal: Journal, ids: Iterator[str], into: Measured) -> Non
     into.cpu_us.append(1e6 * (time.process_time() - cpu) / BATCH)
 
 
-async def measure(folder: Path, name: str, rows: int, batches: int) -> tuple[Measured, Measured]:
+async def take_turns(
+    places: Sequence[Address], results: Sequence[Measured], ids: Iterator[str], batches: int
+) -> None:
     """Let an empty and a full journal take turns."""
-    identity, ids = IDS[name]
-    journals = []
-    for payments in (0, rows):
-        path = folder / f"{payments}.db"
-        prepare_journal(SqliteFile(path))
-        if payments:
-            fill(path, payments, identity)
-        journal = await open_journal(SqliteFile(path), "benchmark", 60.0)
-        if journal is None:
-            raise RuntimeError("there is no journal to measure")
-        journals.append((journal, Measured(name, payments)))
-    made = ids()
-    await has_sieve(journals[1][0], made)
-    for number in range(batches + 5):
-        for journal, measured in journals:
-            await one_batch(journal, made, measured if number >= 5 else Measured("warming up", 0))
-    for journal, measured in journals:
+    journals = [await open_journal(place, "benchmark", 60.0) for place in places]
+    pairs = [(journal, into) for journal, into in zip(journals, results, strict=True) if journal is not None]
+    for journal, _ in pairs:
+        await has_sieve(journal, ids)
+    for number in range(batches + WARM_UP):
+        for journal, measured in pairs:
+            await one_batch(journal, ids, measured if number >= WARM_UP else Measured("", "warming up", 0))
+    for journal, _ in pairs:
         await journal.close()
-        measured.index_us = index_later(folder / f"{measured.rows}.db", (batches + 5) * BATCH)
-    return journals[0][1], journals[1][1]
+
+
+def measure_sqlite(folder: Path, name: str, rows: int, batches: int) -> Sequence[Measured]:
+    """An empty and a full journal in SQLite."""
+    results = [Measured("SQLite", name, payments) for payments in (0, rows)]
+    places = [SqliteFile(folder / f"{measured.rows}.db") for measured in results]
+    for place in places:
+        prepare_journal(place)
+    fill_sqlite(folder / places[1].path, rows, name)
+    asyncio.run(take_turns(places, results, IDS[name](), batches))
+    for place, measured in zip(places, results, strict=True):
+        measured.index_us = index_later(folder / place.path, (batches + WARM_UP) * BATCH)
+    return results
+
+
+def measure_postgresql(name: str, rows: int, batches: int) -> Sequence[Measured]:
+    """An empty and a full journal in two databases of one PostgreSQL server."""
+    results = [Measured("PostgreSQL", name, payments) for payments in (0, rows)]
+    with LocalPostgresql(SERVER) as server:
+        places = [Postgresql(server.create_database(database)) for database in ("empty", "full")]
+        for place in places:
+            prepare_journal(place)
+        fill_postgresql(server, places[1].url, rows, name)
+        asyncio.run(take_turns(places, results, IDS[name](), batches))
+    return results
 
 
 async def has_sieve(journal: Journal, ids: Iterator[str]) -> None:
     """Let a large journal's worker run until it has its sieve, for a minute or so."""
     until = time.monotonic() + 180
     while isinstance(journal, SqliteJournal) and journal.wants_sieve and time.monotonic() < until:
-        await one_batch(journal, ids, Measured("warming up", 0))
+        await one_batch(journal, ids, Measured("", "warming up", 0))
         await asyncio.sleep(0.5)
 
 
@@ -169,20 +159,22 @@ def index_later(path: Path, payments: int) -> float:
     return 1e6 * (time.process_time() - cpu) / payments
 
 
-def lines_of(pairs: list[tuple[Measured, Measured]]) -> Iterator[str]:
+def lines_of(pairs: Sequence[Sequence[Measured]]) -> Iterator[str]:
     """The table's lines."""
-    yield "| payment ids | payments in it | claim, median | claim, 95 % | record | CPU | indexed later |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    names = "payment ids | payments in it | claim, median | claim, 95 % | record | CPU | indexed later"
+    yield f"| journal | {names} |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for pair in pairs:
         for measured in pair:
             found = measured.figures
+            later = f"{found['index_us']:.1f} us" if measured.index_us else ""
             yield (
-                f"| {measured.ids} | {measured.rows:,} | {found['claim_ms']:.2f} ms"
+                f"| {measured.backend} | {measured.ids} | {measured.rows:,} | {found['claim_ms']:.2f} ms"
                 f" | {found['claim_p95_ms']:.2f} ms | {found['record_ms']:.2f} ms"
-                f" | {found['cpu_us']:.1f} us | {found['index_us']:.1f} us |"
+                f" | {found['cpu_us']:.1f} us | {later} |"
             )
         empty, full = (measured.figures["claim_ms"] for measured in pair)
-        yield f"| | full / empty | {full / empty:.2f} | | | | |"
+        yield f"| | | full / empty | {full / empty:.2f} | | | | |"
 
 
 def main(arguments: list[str]) -> None:
@@ -193,27 +185,36 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--folder", type=Path, help="where the journals are put; 5 GB for 10 million payments"
     )
+    parser.add_argument(
+        "--backend", choices=("sqlite", "postgresql"), help="only this one; no results are kept"
+    )
     options = parser.parse_args(arguments)
     rows = options.rows or (100_000 if options.quick else 10_000_000)
+    batches = 30 if options.quick else 200
     pairs, fsync = [], 0.0
     for name in IDS:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             fsync = fsync_ms(Path(folder))
-            pairs.append(asyncio.run(measure(Path(folder), name, rows, 30 if options.quick else 200)))
+            if options.backend != "postgresql":
+                pairs.append(measure_sqlite(Path(folder), name, rows, batches))
+        if options.backend != "sqlite":
+            pairs.append(measure_postgresql(name, rows, batches))
+    pairs.sort(key=lambda pair: pair[0].backend, reverse=True)
     lines = [
         "## The journal, empty and full",
         "",
         f"{machine()}; fsync of the journal's disk {fsync:.2f} ms.",
-        f"SQLite, batches of {BATCH} new payments with {len(BODY)} bytes each, one batch at a time:",
-        "claim, then record. Both journals take turns. CPU time is a payment's, for claim and record;",
-        "indexing its id comes on top, later and off the claim's way. The full journal has its sieve,",
-        "a bitmap of all ids that it makes in its first minute.",
+        f"Batches of {BATCH} new payments with {len(BODY)} bytes each, one batch at a time: claim, then",
+        "record. Both journals take turns. CPU time is a payment's in the worker, for claim and record. In",
+        "SQLite indexing its id comes on top, later and off the claim's way, and the full journal has its",
+        "sieve, a bitmap of all ids that it makes in its first minute. PostgreSQL's server has",
+        f"{', '.join(f'`{setting} = {value}`' for setting, value in SERVER.items())}.",
         "`python -m benchmarks.journal`",
         "",
         *lines_of(pairs),
     ]
     text = "\n".join(lines) + "\n"
-    target = results_folder(options.quick) / "journal"
+    target = results_folder(options.quick or bool(options.backend)) / "journal"
     target.with_suffix(".md").write_text(text)
     found = [{**asdict(measured), **measured.figures} for pair in pairs for measured in pair]
     target.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
