@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from worker.errors import InvalidSettings
-from worker.journal.address import Address, Postgresql, parse_address
+from worker.journal.address import Address, InMemory, Postgresql, parse_address, without_password
 from worker.retry_settings import EXAMPLE, CodePolicies, Seconds, check_delays
 
 ENVIRONMENT_PREFIX = "PAYMENT_WORKER_"
@@ -191,6 +191,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _shares_its_memory(self) -> Self:
+        if self.processes > 1 and isinstance(self.journal_address, InMemory):
+            raise ValueError(
+                f"journal is memory:, which processes do not share, and there are to be {self.processes}: a"
+                " payment that is published twice could be paid twice; name a file, sqlite:///journal.db, or"
+                " run one process"
+            )
+        return self
+
     @property
     def shard_prefetch(self) -> int:
         """Deliveries in flight from one of the queues of work, at most."""
@@ -211,7 +221,7 @@ class Settings(BaseSettings):
     def shown_journal(self) -> str:
         """The journal's address without a password, for logs and messages."""
         text = self.journal.get_secret_value()
-        return str(URL(text).with_password(None)) if isinstance(self.journal_address, Postgresql) else text
+        return without_password(text) if isinstance(self.journal_address, Postgresql) else text
 
     @property
     def every_delay(self) -> tuple[float, ...]:

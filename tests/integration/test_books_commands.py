@@ -339,6 +339,12 @@ def test_statistics(day: Day) -> None:
     assert "micro" in day.run("stats", "--by", "rule", "--by", "hour")
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_the_story_of_nobody(day: Day, name: str) -> None:
+    """An empty id is nobody's, messages without one included."""
+    assert "ID is empty" in day.run("payment", name, code=2)
+
+
 @pytest.mark.parametrize("command", [("payment", "p"), ("audit",), ("stats",)])
 def test_without_a_journal(day: Day, command: tuple[str, ...], tmp_path: Path) -> None:
     """There is none, there is none there, or it is none: each is said, with exit code 2."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from yarl import URL
 
 from tests.support.command import run_command
 from tests.support.databases import Databases
@@ -215,6 +216,28 @@ async def test_pruning_while_workers_work(url: str, journal: PostgresqlJournal) 
     first = next(monkey)
     await journal.claim([intent("pay-599", redrives=1)], later(6 * DAY))
     assert (first.payments, [each.payments for each in monkey]) == (500, [99])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "/missing"}, "create it with createdb"),
+        ({"user": "nobody"}, "check user and password"),
+        ({"password": "wrong"}, "check user and password"),
+        ({"port": 1}, "is the server running"),
+    ],
+)
+def test_a_server_that_lets_nobody_in(databases: Databases, change: dict[str, Any], message: str) -> None:
+    """One readable line that says what to do, without the password."""
+    with databases.new(empty=True) as journal:
+        url = URL(journal)
+        for part, value in change.items():
+            url = getattr(url, f"with_{part}")(value)
+        done = run_command("journal", "migrate", "--journal", str(url))
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert (url.password or "") not in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_looking_after_a_journal(databases: Databases) -> None:

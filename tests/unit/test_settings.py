@@ -63,6 +63,13 @@ def test_wrong_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings()
 
 
+def test_a_memory_is_one_processes_own() -> None:
+    """Several processes would each remember something else."""
+    with pytest.raises(InvalidSettings, match=r"memory:.*there are to be 2.*run one process"):
+        load_settings(journal="memory:", processes=2)
+    assert load_settings(journal="memory:").processes == 1
+
+
 def test_every_delay_needs_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """The delays of single codes are declared beside the common ones, each once."""
     policies = '{"unroutable": {"delays": ["2s", "5s"]}, "publish_refused": {"delays": [0.5]}}'

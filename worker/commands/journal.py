@@ -103,7 +103,12 @@ def _age(text: str) -> timedelta:
         raise InvalidSettings(f"--older-than: {error}") from None
     if not isinstance(seconds, float) or seconds <= 0:
         raise InvalidSettings(f"--older-than: {text} is no time to look back; write 90d or 12h")
+    if seconds > _LONGEST_SECONDS:
+        raise InvalidSettings(f"--older-than: {text} is longer ago than 100 years; write 90d or 12h")
     return timedelta(seconds=seconds)
+
+
+_LONGEST_SECONDS = 100 * 365 * 86_400
 
 
 @contextmanager

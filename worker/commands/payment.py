@@ -30,8 +30,11 @@ def payment(
     with readable_errors():
         from worker.bookkeeping.story import nearest, read_story
         from worker.commands import payment_view as view
+        from worker.errors import InvalidSettings
         from worker.settings import load_settings
 
+        if not name.strip():
+            raise InvalidSettings("ID is empty; give the id of a payment, or of one of its dispatches")
         settings = load_settings(journal=journal, rules=rules or None, overlays=overlay or None)
         with opened_books(settings) as books:
             story = read_story(books, name)

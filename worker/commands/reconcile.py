@@ -43,7 +43,8 @@ def reconcile(
 ) -> None:
     """Hold a processor's own settlement file against the journal: matched, missing, of another amount.
 
-    --since and --until say of which dispatches the file is, by the time when they were confirmed.
+    --since and --until say which dispatches must be in the file, by the time when they were confirmed. Its
+    lines count whenever their payments were dispatched: what is settled today was often sent yesterday.
     Exits 3 when something does not match.
     """
     with readable_errors():

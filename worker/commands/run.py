@@ -66,7 +66,7 @@ def _run(settings: "Settings") -> int:
     import asyncio
 
     from worker.amqp.connection import quiet_libraries
-    from worker.journal.address import NoJournal
+    from worker.journal.address import InMemory, NoJournal
     from worker.journal.opening import prepare_journal
     from worker.plugins.registry import Registry
     from worker.reload import RulesWatch
@@ -86,9 +86,15 @@ def _run(settings: "Settings") -> int:
     log = get_log()
     new = prepare_journal(settings.journal_address)
     asyncio.run(prepare_topology(settings, loaded.table))
-    if isinstance(settings.journal_address, NoJournal):
-        log.warning("no journal: a payment that is published twice is paid twice")
-    elif new:
+    match settings.journal_address:
+        case NoJournal():
+            log.warning(
+                "no journal: a payment that is published twice is paid twice, and one that is delivered again"
+                " after a crash can go to another processor if the rules have changed meanwhile"
+            )
+        case InMemory():
+            log.warning("a journal in memory, for tests: all is forgotten when the process ends")
+    if new:
         log.info("new journal", journal=settings.shown_journal)
     log.info(
         "worker starting",

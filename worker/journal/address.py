@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Postgresql:
 
 Address: TypeAlias = NoJournal | InMemory | SqliteFile | Postgresql
 _SCHEMES: Final = ("sqlite", "postgresql", "memory", "none")
+_EXPECTED: Final = "sqlite:///file, postgresql://user@host/database, memory: or none"
 
 
 def parse_address(text: str) -> Address:
@@ -47,6 +48,11 @@ def parse_address(text: str) -> Address:
         return NoJournal() if text.startswith("none") else InMemory()
     parts = urlsplit(text)
     match parts.scheme:
+        case "sqlite" if parts.query or parts.fragment:
+            raise ValueError(
+                f"a file's journal takes no options, which {text!r} has after ? or #; in a file's name these"
+                " are written %3F and %23"
+            )
         case "sqlite" if text.startswith("sqlite:///") and len(parts.path) > 1:
             return SqliteFile(PurePath(unquote(parts.path[1:])))
         case "sqlite":
@@ -54,8 +60,33 @@ def parse_address(text: str) -> Address:
                 "a file's journal is sqlite:///payments.db, or sqlite:////var/lib/payments.db from the root"
             )
         case "postgresql" | "postgres":
+            _check_server(parts)
             return Postgresql(text)
+        case "":
+            raise ValueError(f"{text!r} is no journal's URL; expected {_EXPECTED}")
+        case "memory":
+            raise ValueError("memory: stands alone: nothing may follow it")
         case other:
             near = get_close_matches(other, _SCHEMES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(_SCHEMES[:-1])} or none"
+            hint = f"did you mean {near[0]}?" if near else f"expected {_EXPECTED}"
             raise ValueError(f"a journal's URL does not begin with {other!r}; {hint}")
+
+
+def _check_server(parts: SplitResult) -> None:
+    """Refuse what is not even the form of a server's URL; the rest is for libpq to say."""
+    try:
+        well_formed = parts.port != 0
+    except ValueError:
+        well_formed = "," in parts.netloc  # several hosts, which libpq knows and urlsplit does not
+    if not well_formed:
+        raise ValueError("the port of the server in the journal's URL is no number from 1 to 65535")
+    if not parts.netloc and not parts.path.startswith("/"):
+        raise ValueError("a journal in PostgreSQL is postgresql://user@host/database")
+
+
+def without_password(url: str) -> str:
+    """Return a server's URL for people; it may name several hosts, and the password among the options."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    options = "&".join(one for one in parts.query.split("&") if not one.lower().startswith("password="))
+    return parts._replace(netloc=user.partition(":")[0] + at + hosts, query=options).geturl()

@@ -192,7 +192,12 @@ def _translated(error: "psycopg.Error", url: str) -> Exception:
         case psycopg.DataError() | psycopg.ProgrammingError() | psycopg.IntegrityError():
             return InvariantViolation(said)
         case _:
-            return JournalUnavailable(f"{said}{_HINTS.get(error.sqlstate or '', '')}")
+            return JournalUnavailable(f"{said}{_HINTS.get(error.sqlstate or '', '') or _hint(said)}")
+
+
+def _hint(said: str) -> str:
+    """Return what to do about a connection that was not made: such errors have no code."""
+    return next((hint for text, hint in _NOT_CONNECTED.items() if text in said), "")
 
 
 def _first_line(error: "psycopg.Error") -> str:
@@ -203,4 +208,13 @@ _HINTS: Final = {
     "53100": "; free space on its disk, nothing is acknowledged meanwhile",
     "55P03": f": another transaction has held it for {LOCK_SECONDS} s",
     "25006": "; it is a standby: name the primary, or all with target_session_attrs=read-write",
+}
+_NOT_CONNECTED: Final = {
+    "authentication failed": "; check user and password in the journal's URL, or in the file of passfile",
+    "no password supplied": "; give one in the journal's URL, or in the file that passfile names",
+    "pg_hba.conf": "; let this user and host in, in the server's pg_hba.conf",
+    "role ": "; create it with createuser, or name another user in the journal's URL",
+    "database ": "; create it with createdb --encoding UTF8, or name another one in the journal's URL",
+    "refused": "; is the server running, and is this its host and port?",
+    "resolve host": "; is the host in the journal's URL right?",
 }

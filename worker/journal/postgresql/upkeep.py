@@ -47,6 +47,8 @@ def migrate(url: str) -> tuple[int, int]:
     """
     with closing(connect_for_people(url)) as connection, speaking_of(url), changing_tables(connection):
         before = version_of(connection)
+        if before > VERSION:
+            check_version(connection, url)
         with connection.transaction():
             if not before:
                 connection.execute(f"CREATE SCHEMA {SCHEMA}")
@@ -54,9 +56,8 @@ def migrate(url: str) -> tuple[int, int]:
             for step in range(before, VERSION):
                 connection.execute(MIGRATIONS[step])
                 connection.execute("INSERT INTO versions VALUES (%s, now())", (step + 1,))
-        if before <= VERSION:
-            make_partitions(connection, datetime.now(UTC))
-        return before, max(before, VERSION)
+        make_partitions(connection, datetime.now(UTC))
+        return before, VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ def connect(path: Path, *, read_only: bool = False, new: bool = False) -> sqlite
             f"SQLite {sqlite3.sqlite_version} is too old for the journal; it needs"
             f" {'.'.join(map(str, _OLDEST))} or newer, which comes with the Python that uses it"
         )
+    if path.is_dir():
+        raise JournalMismatch(
+            f"the journal {path} is a folder; name a file in it, such as {path / 'journal.db'}"
+        )
     if not new and not path.exists():
         raise JournalMismatch(
             f"there is no journal {path}; if that is where it is to be, run: payment-worker journal migrate"

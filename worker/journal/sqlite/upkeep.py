@@ -28,19 +28,22 @@ def migrate(path: Path) -> tuple[int, int]:
     """Bring a file, new or not, to this program's version; return the version before and after.
 
     Raises:
-        JournalUnavailable, JournalMismatch, JournalCorrupt: as ``connect`` does.
+        JournalUnavailable, JournalCorrupt: as ``connect`` does.
+        JournalMismatch: likewise, or its tables are newer than this program's.
     """
     connection = connect(path, new=True)
     try:
         with speaking_of(path):
             connection.execute("BEGIN IMMEDIATE")
             before = version_of(connection)
+            if before > VERSION:
+                check_version(connection, path)
             for step in range(before, VERSION):
                 _run(connection, MIGRATIONS[step])
-            connection.execute(f"PRAGMA user_version={max(before, VERSION)}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute("COMMIT")
-        return before, max(before, VERSION)
+        return before, VERSION
     finally:
         connection.close()
 
