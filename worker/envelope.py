@@ -58,6 +58,8 @@ _BROKERS: Final = (
 )
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _MAX_COUNT: Final = 1000
+LISTED_ATTEMPTS: Final = 100
+"""A delayed payment lists at most so many of its failed attempts, the latest: headers must fit one frame."""
 KEPT_ATTEMPTS: Final = 64
 """A redriven payment takes at most so many of its failed attempts along, the latest."""
 
@@ -205,7 +207,7 @@ class Envelopes:
     ) -> Outgoing:
         """The payment as it arrived, for a delay queue; it comes back with its attempt counted."""
         arrival = letter.arrival
-        own = self._history(letter, (*arrival.attempts, failure), now)
+        own = self._history(letter, (*arrival.attempts, failure)[-LISTED_ATTEMPTS:], now)
         own[names.ATTEMPT] = arrival.attempt + 1
         own[names.TRACEPARENT] = traceparent
         return self._copy(letter, exchange, self.return_to, own)

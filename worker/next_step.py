@@ -9,7 +9,15 @@ from schemas.dead_letter import Attempt
 from worker.amqp.lane import Refused
 from worker.breaker import Breakers, State
 from worker.envelope import Arrival, rfc3339
-from worker.errors import ChannelLost, CircuitOpen, OutcomeUnknown, RetriesExhausted, Returned, TransientError
+from worker.errors import (
+    ChannelLost,
+    CircuitOpen,
+    ClaimedElsewhere,
+    OutcomeUnknown,
+    RetriesExhausted,
+    Returned,
+    TransientError,
+)
 from worker.outcome import Dispatched, Outcome
 from worker.retry import RetryPolicies
 from worker.work import FIRST_CANDIDATE, Step, ToAside, ToDead, ToDelay, ToProcessor, Work
@@ -114,9 +122,16 @@ class NextSteps:
         return 0.0
 
     def after_last_try(self, work: Work) -> Step:
-        """Return the delay after a failed attempt, or the dead letter after the last one."""
+        """Return the delay after a failed attempt, or the dead letter after the last one.
+
+        What another worker holds is never dead-lettered for that: it may be dispatched by then, and the claim
+        ends with its lease.
+        """
         failure = self._failure(work)
-        delay = self.policies.of(failure.code).delay_after(work.arrival.attempt)
+        policy = self.policies.of(failure.code)
+        delay = policy.delay_after(work.arrival.attempt)
+        if delay is None and failure.code == ClaimedElsewhere.code and policy.delays:
+            delay = policy.delays[-1]
         if delay is not None:
             return ToDelay(delay, failure)
         attempts = (*work.arrival.attempts, failure)

@@ -47,13 +47,16 @@ async def test_connections_that_end_under_load_lose_nothing(
 async def test_connections_that_live_for_some_bytes_lose_nothing(
     bench: Bench, proxy: Proxy, scale: Scale
 ) -> None:
-    """Cut in the middle of anything, be it a handshake, a frame or a batch, nothing is lost."""
+    """Cut in the middle of anything, be it a handshake, a frame or a batch, nothing is lost.
+
+    A message that is alone on its way each time a connection is cut cannot be told from one that cuts it.
+    """
     proxy.lifetime = lambda: bench.chance.randrange(1, 60_000)
     worker = bench.start(through=proxy, prefetch=20)
     async with bench.load.streaming(per_second=300):
         await worker.in_session(scale(10, 300))
     proxy.lifetime = lambda: None
-    await bench.drained()
+    await bench.drained(may_die={"crashed"})
 
 
 @pytest.mark.whole

@@ -62,7 +62,7 @@ class Ledger:
             load: what was published.
             repeats: whether the fault may make the worker dispatch or dead-letter a payment again. A bad
                 payment that was published again is dead-lettered again in any case: nobody remembers it.
-            may_die: codes with which good payments may be dead-lettered.
+            may_die: codes with which any payment may be dead-lettered, beside a bad one's own.
         """
         problems = [*self._strangers(load)]
         for one in load:
@@ -88,7 +88,7 @@ class Ledger:
         if not repeats and found > (one.published if one.code else 1):
             yield f"came {found} times, for {one.published} times that it was published"
         yield from _wrong_dispatches(one, dispatches)
-        expected = {one.code} if one.code else set(may_die)
+        expected = {*may_die, one.code} - {None}
         if one.code and dispatches:
             yield f"is dispatched, though it is bad: {one.code}"
         if unexpected := _codes(dead) - expected:

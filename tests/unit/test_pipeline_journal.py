@@ -172,6 +172,18 @@ async def test_what_a_live_worker_holds_waits(stage: MemoryStage, memory: Memory
     assert [attempt["code"] for attempt in attempts] == ["claimed_elsewhere"]
 
 
+async def test_what_a_live_worker_holds_waits_however_long(stage: MemoryStage, memory: Memory) -> None:
+    """It is not dead-lettered when its attempts are used up: the other worker may have dispatched it."""
+    await left_behind(memory, "alpha")
+    stage.put(body())
+    await stage.drain(1)
+    (delayed,) = stage.queue("delay.1")
+    delayed.properties.headers["payment-attempt"] = 99
+    stage.come_back(delayed)
+    await stage.drain(1)
+    assert stage.counts == {"delayed": 2}
+
+
 async def test_a_rejected_payment_is_in_the_journal(stage: MemoryStage, memory: Memory) -> None:
     """So is one that a person has to look at."""
     stage.put(body(payment_id="rejected", amount={"value": "1", "currency": "CHF"}))
