@@ -78,10 +78,15 @@ def _mark_at(position: int, text: str, source: SourceFile) -> Mark:
 
 
 def _error_mark(error: YAMLError, source: SourceFile) -> Mark:
+    """Return the place that the library names, or the end of the last line where that is past it."""
     marks = (error.problem_mark, error.context_mark) if isinstance(error, MarkedYAMLError) else ()
-    found = [mark for mark in marks if mark is not None and mark.line < len(source.lines)]
-    mark = found[0] if found else None
-    return Mark(source, 0, 0) if mark is None else Mark(source, mark.line, mark.column)
+    for mark in marks:
+        if mark is not None and mark.line < len(source.lines):
+            return Mark(source, mark.line, mark.column)
+    if not any(marks):
+        return Mark(source, 0, 0)
+    last = max((number for number, line in enumerate(source.lines) if line.strip()), default=0)
+    return Mark(source, last, len(source.lines[last].rstrip()))
 
 
 def _error_text(error: YAMLError) -> str:

@@ -25,7 +25,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"]) -> None
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write a line: processes share stderr
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -172,6 +172,7 @@ def test_what_was_expected_and_found_is_said(tmp_path, place, value, words):
         ("version: 1\na: {b: 1", "2:9", "has no comma or no }"),
         ("version: 1\na: [b\nc: d", "3:2", "the list that opens with [ in line 2 has no comma or no ] here"),
         ("version: 1\nrules: [", "2:9", "a value is missing here, or a bracket is never closed"),
+        ("version: 1\nrules: [ \n\n", "2:9", "a value is missing here, or a bracket is never closed"),
         ("version: 1\na: b: c", "2:5", "a second `: ` in one value"),
         ("a:\n  - b: 1\n   c: 2", "3:4", "does not belong to what begins in line 2"),
         ("version: 1\na: 'x\nb: y\n", "2:4", "the quote that opens in line 2 is never closed"),
