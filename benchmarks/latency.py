@@ -1,0 +1,186 @@
+"""How long does a payment take from the producer to its processor's queue, at 20, 50 and 80 % of capacity?
+
+Usage: python -m benchmarks.latency [--quick] [--rounds N] [--only TEXT]
+
+Open loop: payments fall due by a schedule made in advance, and each one's latency counts from then, so that
+a stall shows in every payment it holds up (no coordinated omission).
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiormq
+import uvloop
+from aiormq.abc import AbstractChannel
+
+from benchmarks import line_up
+from benchmarks.harness import Contestant
+from benchmarks.open_loop.loads import Entrant, Load, named, percentiles, plan
+from benchmarks.open_loop.report import compared, draw, tables
+from benchmarks.open_loop.traffic import Bodies, Traffic, open_traffic
+from benchmarks.results import Place, Result
+from benchmarks.rule_files import everything_on, payments
+from worker.local_broker import LocalBroker
+
+WINDOW: Final = 3 * line_up.PREFETCH
+"""Payments under way while a capacity is measured: one prefetch at work, and more than one waiting."""
+START_SECONDS: Final = 60.0
+FIRST_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much is measured: rounds, and the seconds of a load, of a capacity and of their warm-ups."""
+
+    rounds: int
+    load_seconds: float
+    capacity_rounds: int
+    capacity_seconds: float
+    warm_up_seconds: float
+
+
+FULL = Pace(rounds=3, load_seconds=3.5, capacity_rounds=3, capacity_seconds=2.0, warm_up_seconds=1.0)
+QUICK = Pace(rounds=2, load_seconds=1.0, capacity_rounds=1, capacity_seconds=1.0, warm_up_seconds=0.5)
+
+
+class Field:
+    """The broker, the payments, and the number of the next one: no two of a run have the same id."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._bodies = Bodies(payments(2000))
+        self._next = 1
+
+    @asynccontextmanager
+    async def under_way(self, contestant: Contestant) -> AsyncIterator[Traffic]:
+        """Run the contestant for the block, on empty queues, with a producer before and a consumer behind."""
+        connection = await aiormq.connect(self.url)
+        channel = await connection.channel()
+        for queue in (contestant.source, *contestant.targets):
+            await channel.queue_purge(queue)
+        process = subprocess.Popen(  # noqa: ASYNC220 - it starts once
+            contestant.command(),
+            env={**os.environ, **contestant.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await _consumes(channel, contestant, process)
+            await connection.close()
+            targets = contestant.targets
+            async with open_traffic(
+                self.url, contestant.source, targets, self._bodies, self._next
+            ) as traffic:
+                try:
+                    yield traffic
+                finally:
+                    self._next += traffic.sent
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 30)
+
+
+async def _consumes(
+    channel: AbstractChannel, contestant: Contestant, process: "subprocess.Popen[bytes]"
+) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not (await channel.queue_declare(contestant.source, passive=True)).consumer_count:
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"{contestant.name} does not consume {contestant.source}")
+        await asyncio.sleep(0.05)
+
+
+async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> list[Entrant]:
+    """Measure every capacity, then every load, the contestants in turn each round."""
+    contestants = [
+        *await line_up.relays(broker, folder),
+        await line_up.worker(broker, everything_on(folder), line_up.new_sqlite_journals(folder)),
+    ]
+    entrants = [Entrant(one) for one in contestants if only in one.name]
+    if not entrants:
+        raise SystemExit(f"--only {only!r} names nobody: {'; '.join(one.name for one in contestants)}")
+    field = Field(broker.url)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a pause of ours would be a latency of theirs
+    for number in range(1, pace.capacity_rounds + 1):
+        for one in entrants:
+            async with field.under_way(one.contestant) as traffic:
+                rate = await traffic.saturated(pace.capacity_seconds, pace.warm_up_seconds, WINDOW)
+            one.capacities.append(rate)
+            print(f"capacity {number} of {pace.capacity_rounds}: {one.name}: {rate:,.0f}/s", flush=True)
+    worker = named(entrants, line_up.WORKER) or entrants[-1]
+    plan(entrants, worker, named(entrants, line_up.AIORMQ_RELAY) or entrants[0])
+    for number in range(1, pace.rounds + 1):
+        for one in entrants:
+            async with field.under_way(one.contestant) as traffic:
+                await traffic.paced(FIRST_SHARE * one.capacity, pace.warm_up_seconds, 0.0)
+                for load in one.loads:
+                    await _take(load, traffic, pace)
+            found = ", ".join(f"{load.label} p99 {load.rounds[-1][99.0]:.1f} ms" for load in one.loads)
+            print(f"round {number} of {pace.rounds}: {one.name}: {found}", flush=True)
+            gc.collect()
+    return entrants
+
+
+async def _take(load: Load, traffic: Traffic, pace: Pace) -> None:
+    latencies = await traffic.paced(load.rate, pace.load_seconds, pace.warm_up_seconds)
+    load.rounds.append(percentiles(latencies))
+    load.samples += len(latencies)
+
+
+def conditions(pace: Pace) -> list[str]:
+    """Return what to know about the figures."""
+    return [
+        f"Open loop: {pace.load_seconds:g} s a load after {pace.warm_up_seconds:g} s of warm-up.",
+        f"{pace.rounds} rounds interleaved, medians of their percentiles.",
+        f"{len(payments(1)[0])} bytes a message, quorum queues, persistent, confirms and mandatory on.",
+        "Payments fall due each millisecond, and a latency counts from when its payment was due.",
+        f"A capacity is what arrives while {WINDOW:,} payments are kept under way.",
+        "Producer and consumer are one process, which shares the machine with broker and contestant.",
+        "A p99.9 of fewer than 1,000 payments a round is the round's slowest.",
+    ]
+
+
+def main(arguments: list[str]) -> None:
+    """Run it and write the tables."""
+    parser = argparse.ArgumentParser("python -m benchmarks.latency", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two short rounds; no results are kept")
+    parser.add_argument("--rounds", type=int, help="rounds of each load")
+    parser.add_argument("--only", default="", help="only who has this in the name; no results are kept")
+    options = parser.parse_args(arguments)
+    pace = QUICK if options.quick else FULL
+    if options.rounds:
+        pace = replace(pace, rounds=options.rounds)
+    with tempfile.TemporaryDirectory() as built, LocalBroker() as broker:
+        place = Place.of(broker)
+        entrants = uvloop.run(measure(broker, Path(built), pace, options.only))
+    summary, found = compared(entrants)
+    result = Result(
+        name="latency",
+        title="Latency from the producer to a processor's queue",
+        command=" ".join(("python -m benchmarks.latency", *arguments)),
+        place=place,
+        notes=[*conditions(pace), *found],
+        tables=tables(entrants),
+        rows=[one.as_json() for one in entrants],
+        summary=summary,
+        chart=partial(draw, entrants),
+    )
+    result.write(quick=options.quick or bool(options.only))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
