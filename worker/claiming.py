@@ -289,6 +289,9 @@ def _ending(work: Work, outcome: Outcome) -> Ending:
         case _:
             assert_never(outcome)
     arrival, trace_id = work.arrival, work.trace.trace_id
-    return Ending(
+    ending = Ending(
         state, work.payment_id, dispatch_id, code, arrival.attempt, trace_id, work.claimed, arrival.redrives
     )
+    if work.claimed or (charged := work.charged) is None:
+        return ending
+    return ending._replace(currency=charged.currency, scale=charged.scale, gross=charged.gross)

@@ -4,11 +4,12 @@ import pytest
 
 from tests.support.carried import carried, planner
 from tests.support.journals import JournalRig, dispatched, ended, intent, later
-from worker.bookkeeping.audit import Place, audit
+from worker.bookkeeping.amounts import worth
+from worker.bookkeeping.audit import Place, Sum, audit
 from worker.journal.books import Books
 from worker.journal.postgresql.books import PostgresqlBooks
 from worker.journal.postgresql.upkeep import PostgresqlUpkeep
-from worker.journal.protocol import Amendment, Ending
+from worker.journal.protocol import Amendment, Conflict, Ending
 from worker.journal.sqlite.books import SqliteBooks
 from worker.journal.sqlite.upkeep import SqliteUpkeep
 from worker.journal.states import State
@@ -46,8 +47,13 @@ async def live(rig: JournalRig) -> None:
     back = intent("returned", processor="beta", returned=returned.dispatch_id)
     await journal.claim([back], later(34))
     stray = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
-    endings = [ended(State.DELAYED, delayed), ended(State.DEAD_LETTERED, dead), stray, dispatched(back)]
-    await journal.record(endings, later(35))
+    same_id = intent("returned", text="another payment")
+    assert isinstance((await journal.claim([same_id], later(35)))[0], Conflict)
+    conflict = stray._replace(
+        payment_id="returned", code="idempotency_conflict", currency="KWD", scale=3, gross=1_005
+    )
+    endings = [ended(State.DELAYED, delayed), ended(State.DEAD_LETTERED, dead), stray, conflict]
+    await journal.record([*endings, dispatched(back)], later(35))
     await other.claim([refused, taken], later(36))
 
 
@@ -58,9 +64,11 @@ async def test_everything_that_happens_fits(rig: JournalRig) -> None:
     assert found.fits, found.misfits
     assert {place: found.count(place) for place in Place} == {
         Place.DISPATCHED: CARRIED + 3, Place.DELAYED: 1, Place.HELD: 0, Place.DEAD_LETTERED: 1,
-        Place.IN_FLIGHT: 1, Place.DUPLICATES: 2,
+        Place.IN_FLIGHT: 1, Place.DUPLICATES: 2, Place.UNCLAIMED: 1,
     }  # fmt: skip
     assert (found.payments, found.unread, found.carries["EUR"].payments) == (CARRIED + 6, 1, CARRIED)
+    dinars = found.currencies["KWD"]
+    assert dinars.received == dinars.places[Place.UNCLAIMED] == Sum(1, worth(1_005, 3))
 
 
 async def test_what_is_left_after_pruning_fits(rig: JournalRig) -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from tests.support.journals import JournalRig, Thirds, dispatched, ended, intent, later
 from worker.journal.books import Books, Dimension, Kept, Total
 from worker.journal.changes import Carried
-from worker.journal.entries import Happening
+from worker.journal.entries import Entry, Happening
 from worker.journal.protocol import Amendment, Ending
 from worker.journal.states import State
 from worker.journal.times import HOUR, milliseconds
@@ -91,13 +91,18 @@ async def test_strays(rig: JournalRig) -> None:
     await journal.claim([first], later(0))
     nameless = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
     named = Ending(State.DEAD_LETTERED, "pay-1", None, "idempotency_conflict", claimed=False)
-    await journal.record([nameless, dispatched(first), named], later(1))
+    largest = named._replace(currency="JPY", scale=12, gross=2**63 - 1)
+    await journal.record([nameless, dispatched(first), named, largest], later(1))
+    await rig.worker("b").record([largest], later(2))
     with opened(rig) as books:
-        assert [(entry.payment_id, entry.code, entry.currency) for entry in books.strays()] == [
-            (None, "malformed_message", None),
-            ("pay-1", "idempotency_conflict", None),
-        ]
-        assert books.last_number() == 3
+        strays = list(books.strays())
+        assert [(entry.payment_id, entry.code) for entry in strays] == [
+            (None, "malformed_message"), *[("pay-1", "idempotency_conflict")] * 3,
+        ]  # fmt: skip
+        nothing, known = (None,) * 8, ("JPY", 12, 2**63 - 1, 2**63 - 1, 0, None, "", 1)
+        described = slice(Entry._fields.index("currency"), Entry._fields.index("candidate") + 1)
+        assert [entry[described] for entry in strays] == [nothing, nothing, known, known]
+        assert books.last_number() == 5
 
 
 async def test_empty_books(rig: JournalRig) -> None:
@@ -150,7 +155,7 @@ async def test_processors(rig: JournalRig) -> None:
 
 
 async def test_totals(rig: JournalRig) -> None:
-    """By any dimensions, in any order; sums are exact beyond 64 bits; strays have no amounts."""
+    """By any dimensions, in any order; sums are exact beyond 64 bits; what was unreadable has none."""
     journal = rig.worker("a")
     large = 2**63 - 1
     first = [
@@ -161,7 +166,10 @@ async def test_totals(rig: JournalRig) -> None:
     await journal.claim([*first, dead], later(0))
     await journal.record([dispatched(one) for one in first], later(0))
     stray = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
-    await journal.record([ended(State.DEAD_LETTERED, dead, "no_route"), stray], later(3600))
+    conflict = stray._replace(
+        payment_id="dead", code="idempotency_conflict", currency="USD", scale=3, gross=7_500
+    )
+    await journal.record([ended(State.DEAD_LETTERED, dead, "no_route"), stray, conflict], later(3600))
     hour = milliseconds(later(0)) // HOUR
     by_processor = (Dimension.CURRENCY, Dimension.PROCESSOR)
     sent, dead_lettered = Happening.DISPATCHED, Happening.DEAD_LETTERED
@@ -172,14 +180,16 @@ async def test_totals(rig: JournalRig) -> None:
 
         both = Total(("EUR", "alpha"), sent, 12, 3, 3 * large, 3 * large - 3, 3)
         lost = Total((None, None), dead_lettered, None, 1, 0, 0, 0)
+        other = Total(("USD", None), dead_lettered, 3, 1, 7500, 7500, 0)
         assert totals(*by_processor) == {
-            both, Total(("USD", "alpha"), dead_lettered, 2, 1, 1234, 1200, 34), lost,
+            both, Total(("USD", "alpha"), dead_lettered, 2, 1, 1234, 1200, 34), lost, other,
         }  # fmt: skip
         boundary = milliseconds(later(3600))
         assert totals(*by_processor, until=boundary) == {both}
         assert totals(Dimension.CODE, since=boundary) == {
             Total(("no_route",), dead_lettered, 2, 1, 1234, 1200, 34),
             Total(("malformed_message",), dead_lettered, None, 1, 0, 0, 0),
+            Total(("idempotency_conflict",), dead_lettered, 3, 1, 7500, 7500, 0),
         }
         assert totals(Dimension.HOUR, Dimension.RULE, until=boundary) == {
             Total((hour, "rule-0"), sent, 12, 2, 2 * large, 2 * large - 2, 2),
@@ -189,5 +199,6 @@ async def test_totals(rig: JournalRig) -> None:
             both._replace(values=()),
             Total((), dead_lettered, 2, 1, 1234, 1200, 34),
             lost._replace(values=()),
+            other._replace(values=()),
         }
         assert totals(since=boundary + 1) == set()

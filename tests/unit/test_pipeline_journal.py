@@ -160,6 +160,13 @@ async def test_another_payment_with_the_same_id_is_dead(stage: MemoryStage, memo
     known = MemoryBooks(memory).find("pay-1")
     assert known is not None
     assert known.state is State.DISPATCHED
+    (conflict,) = MemoryBooks(memory).strays()
+    assert (conflict.payment_id, conflict.currency, conflict.scale, conflict.gross) == (
+        "pay-1",
+        "EUR",
+        2,
+        9900,
+    )
 
 
 async def test_what_a_live_worker_holds_waits(stage: MemoryStage, memory: Memory) -> None:

@@ -35,6 +35,8 @@ class Place(StrEnum):
     DEAD_LETTERED = "dead_lettered"
     IN_FLIGHT = "in_flight"
     DUPLICATES = "duplicates"
+    UNCLAIMED = "unclaimed"
+    """Dead letters without a claim: another payment has their id, or they could not be charged."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Sum:
 @dataclass(slots=True)
 class CurrencyBooks:
     """One currency. ``received`` is added up from the payments' rows, everything else from the history.
+
+    What was dead-lettered without a claim has no row, and is received as the history has it.
 
     ``gross``, ``fees`` and ``net`` are of what was dispatched, in units of 10^-12.
     """
@@ -94,9 +98,9 @@ class Misfit:
 class Audit:
     """What the books add up to; see ``audit``.
 
-    ``unread`` counts messages that never became a payment: dead letters that were unreadable, could not be
-    charged or had another payment's id. ``late`` counts endings that came after another worker had taken the
-    payment over, and delays of payments that another one had.
+    ``unread`` counts messages that never became a payment: dead letters without an amount. ``late`` counts
+    endings that came after another worker had taken the payment over, and delays of payments that another
+    one had.
     """
 
     currencies: dict[str, CurrencyBooks] = field(default_factory=lambda: defaultdict(CurrencyBooks))
@@ -121,6 +125,15 @@ class Audit:
     def count(self, place: Place) -> int:
         """Return how many are at a place, over all currencies."""
         return sum(books.places[place].count for books in self.currencies.values())
+
+    def enter_unclaimed(self, stray: Entry) -> None:
+        """Add a dead letter that held no claim."""
+        if stray.currency is None:
+            self.unread += 1
+            return
+        books = self.currencies[stray.currency]
+        books.received.add(_gross(stray))
+        books.places[Place.UNCLAIMED].add(_gross(stray))
 
     def enter(self, page: Page) -> None:
         """Add a payment."""
@@ -180,7 +193,8 @@ def audit(books: Books, *, quick: bool = False, progress: Callable[[int], None] 
             found.misfit("(journal)", f"has {size} payments, of which {found.payments} can be read")
         for stray, is_known in _strays(books):
             if not is_known or stray.code == IdempotencyConflict.code:
-                found.unread += stray.happening in (Happening.DEAD_LETTERED, Happening.HELD)
+                if stray.happening in (Happening.DEAD_LETTERED, Happening.HELD):
+                    found.enter_unclaimed(stray)
             else:
                 found.late[stray.happening] += 1
         for key, problem in CarryBooks.wrong_remainders(found.carries.values(), books.remainders()):

@@ -71,14 +71,15 @@ def compare(
     yield Comparison(Place.DELAYED, delayed, after.delayed, problem)
 
     dead = audit.count(Place.DEAD_LETTERED) + audit.count(Place.HELD)
-    others = audit.unread + audit.late[Happening.DEAD_LETTERED] + audit.late[Happening.HELD]
+    unclaimed = audit.unread + audit.count(Place.UNCLAIMED)
+    others = unclaimed + audit.late[Happening.DEAD_LETTERED] + audit.late[Happening.HELD]
     least, most = sorted((before.dead, after.dead))
     problem = None
     if least > dead + others + slack:
         problem = "the dead-letter queue has letters that the journal does not know"
     elif dead > most + back + slack:
         problem = MISSING_LETTERS
-    yield Comparison(Place.DEAD_LETTERED, dead + audit.unread, after.dead, problem)
+    yield Comparison(Place.DEAD_LETTERED, dead + unclaimed, after.dead, problem)
 
     if before.consumers == after.consumers == 0:
         lost = at_hand > back * a_message + moved

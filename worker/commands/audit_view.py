@@ -24,6 +24,7 @@ _HEADINGS: Final = {
     Place.DEAD_LETTERED: "dead letters",
     Place.IN_FLIGHT: "in flight",
     Place.DUPLICATES: "repeats",
+    Place.UNCLAIMED: "unclaimed",
 }
 
 
@@ -123,6 +124,11 @@ def _verdict(audit: Audit) -> Iterator[str]:
         f"{audit.payments:,} payments, {repeats:,} repeats of them, and {audit.unread:,} messages that are no"
         " payment"
     )
+    if unclaimed := audit.count(Place.UNCLAIMED):
+        yield (
+            f"{unclaimed:,} dead letters of payments that were never taken on: another payment has their id,"
+            " or they could not be charged"
+        )
     if late := audit.late.total():
         yield f"{late:,} deliveries ended while the payment was in another worker's hands"
     for currency, books in sorted(audit.carries.items()):

@@ -24,7 +24,8 @@ class Entry(NamedTuple):
     """One entry of the history; amounts are integers at ``scale``, times milliseconds since 1970.
 
     ``began`` is when the claim was made that ended at ``ended``. ``claimed`` is False where the delivery held
-    no claim: what it came to says nothing about the payment of that id. ``body`` is the intent's.
+    no claim: neither what it came to nor its amounts are those of the payment of that id. ``body`` is the
+    intent's.
     """
 
     number: int

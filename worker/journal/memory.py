@@ -95,7 +95,7 @@ class MemoryJournal:
         for ending in strays:
             self.memory.enter(
                 Happening(ending.state.value), ending.payment_id, False, ending.attempt, ending.code,
-                ending.trace_id, self.owner, at, at,
+                ending.trace_id, self.owner, at, at, *_of_stray(ending),
             )  # fmt: skip
 
     async def find(self, payment_ids: Sequence[str], now: datetime) -> Sequence[Done | None]:  # noqa: ARG002
@@ -165,6 +165,13 @@ def _described(intent: Intent) -> tuple[Any, ...]:
         intent.currency, intent.scale, intent.gross, intent.net, intent.fees, intent.rule,
         intent.rules_version, intent.candidate, intent.processor, intent.dispatch_id, intent.body,
     )  # fmt: skip
+
+
+def _of_stray(ending: Ending) -> tuple[Any, ...]:
+    if ending.way is None:
+        return ()
+    currency, scale, *route = ending.way
+    return (currency, scale, ending.gross, ending.gross, 0, *route[:3])
 
 
 @dataclass(slots=True)

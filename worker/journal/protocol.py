@@ -156,7 +156,8 @@ class Ending(NamedTuple):
 
     ``claimed`` is False for a dead letter whose delivery holds no claim: an id that is unreadable or in
     conflict. ``dispatch_id`` is the intent's, and for ``dispatched`` what was dispatched; ``code`` is why
-    nothing was. ``attempt`` and ``redrives`` are those of the delivery.
+    nothing was. ``attempt`` and ``redrives`` are those of the delivery. ``gross``, at ``scale``, is what a
+    dead letter without a claim is about, where that could be read: no row of the journal has it.
     """
 
     state: State
@@ -167,6 +168,16 @@ class Ending(NamedTuple):
     trace_id: str | None = None
     claimed: bool = True
     redrives: int = 0
+    currency: str | None = None
+    scale: int | None = None
+    gross: int | None = None
+
+    @property
+    def way(self) -> tuple[object, ...] | None:
+        """What journals keep once for all that is alike: that of an intent that goes nowhere."""
+        if self.currency is None or self.scale is None or self.gross is None:
+            return None
+        return (self.currency, self.scale, None, "", 1, None, None, None, None)
 
 
 class Journal(Protocol):

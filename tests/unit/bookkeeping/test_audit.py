@@ -47,9 +47,20 @@ async def test_everything_received_is_somewhere(memory: Memory, journal: MemoryJ
         await journal.record([ended(state, one)], later(1))
     await journal.claim([intent("in hand", currency="JPY", scale=0, gross=7, net=5, fees=2)], later(0))
     unread = Ending(State.DEAD_LETTERED, None, None, "malformed_message", claimed=False)
-    conflict = Ending(State.DEAD_LETTERED, "pay-1", None, "idempotency_conflict", claimed=False)
+    earlier = Ending(State.DEAD_LETTERED, "pay-1", None, "idempotency_conflict", claimed=False)
+    conflict = earlier._replace(currency="USD", scale=3, gross=55_000)
+    unfit = Ending(
+        State.DEAD_LETTERED,
+        "unfit",
+        None,
+        "fee_exceeds_amount",
+        claimed=False,
+        currency="USD",
+        scale=2,
+        gross=5,
+    )
     late = Ending(State.DELAYED, "pay-1", None, "claimed_elsewhere", claimed=False)
-    await journal.record([unread, conflict, late], later(1))
+    await journal.record([unread, earlier, conflict, unfit, late], later(1))
     found = audit(MemoryBooks(memory))
     assert (found.fits, found.payments, found.unread) == (True, 5, 2)
     assert found.late == {Happening.DELAYED: 1}
@@ -62,7 +73,10 @@ async def test_everything_received_is_somewhere(memory: Memory, journal: MemoryJ
         Place.DEAD_LETTERED: Sum(1, 102 * E),
         Place.IN_FLIGHT: Sum(),
         Place.DUPLICATES: Sum(1, 1234 * E),
+        Place.UNCLAIMED: Sum(),
     }
+    dollars = found.currencies["USD"]
+    assert dollars.received == dollars.places[Place.UNCLAIMED] == Sum(2, 5505 * E)
     assert (euros.gross, euros.fees, euros.net) == (1234 * E, 34 * E, 1200 * E)
     assert found.currencies["JPY"].places[Place.IN_FLIGHT] == Sum(1, worth(7, 0))
 

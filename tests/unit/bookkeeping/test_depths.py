@@ -28,13 +28,13 @@ def problems(audit: Audit, before: Depths, after: Depths | None = None, moved: i
 
 
 def test_at_rest_they_are_the_same() -> None:
-    """Each place with both numbers; held payments are among the dead, messages that are no payment too."""
-    audit = found(delayed=3, held=1, dead_lettered=2)
+    """Each place with both numbers; held payments are among the dead, and what was never claimed too."""
+    audit = found(delayed=3, held=1, dead_lettered=2, unclaimed=2)
     audit.unread = 4
-    at_rest = depths(delayed=3, dead=7)
+    at_rest = depths(delayed=3, dead=9)
     assert list(compare(audit, at_rest, at_rest, 0)) == [
         Comparison(Place.DELAYED, 3, 3),
-        Comparison(Place.DEAD_LETTERED, 7, 7),
+        Comparison(Place.DEAD_LETTERED, 9, 9),
         Comparison(Place.IN_FLIGHT, 0, 0),
     ]
 

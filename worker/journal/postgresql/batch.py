@@ -16,7 +16,7 @@ from worker.journal.changes import Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.mine import Mine
 from worker.journal.packing import packed
-from worker.journal.postgresql.numbers import Numbers
+from worker.journal.postgresql.numbers import Numbers, way_of
 from worker.journal.postgresql.reading import (
     lock,
     lock_carries,
@@ -59,7 +59,7 @@ class Batch:
     async def claim(self, intents: Sequence[Intent], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""
         at = self._begin(now)
-        await self.numbers.prepare(self.connection, intents)
+        await self.numbers.prepare(self.connection, map(way_of, intents))
         turns = _turns(intent.payment_id for intent in intents)
         if len(turns) == 1 and all(map(self._seems_new, intents)):
             await self._insert(intents, [None] * len(intents), at)
@@ -105,7 +105,7 @@ class Batch:
     async def amend(self, amendments: Sequence[Amendment], now: datetime) -> Sequence[Claim]:
         """See ``Journal``."""
         at, intents = self._begin(now), [amendment.intent for amendment in amendments]
-        await self.numbers.prepare(self.connection, intents)
+        await self.numbers.prepare(self.connection, map(way_of, intents))
         async with self.connection.transaction():
             carries = await self._carries(intents)
             names = [intent.payment_id for intent in intents]
@@ -125,7 +125,8 @@ class Batch:
     async def record(self, endings: Sequence[Ending], now: datetime) -> Sequence[None]:
         """See ``Journal``."""
         at = self._begin(now)
-        await self.numbers.prepare(self.connection)
+        strays = [ending.way for ending in endings if ending.way is not None]
+        await self.numbers.prepare(self.connection, strays)
         quick: list[int] = []
         others: list[Ending] = []
         for ending in endings:

@@ -51,9 +51,9 @@ class Numbers:
     _ids: list[int] = field(default_factory=list)
     _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def prepare(self, connection: "AsyncConnection[Any]", intents: Iterable[Intent] = ()) -> None:
-        """Fetch what a transaction about these intents needs."""
-        ways = {*map(way_of, intents)} - self.ways.keys()
+    async def prepare(self, connection: "AsyncConnection[Any]", ways: Iterable[Way] = ()) -> None:
+        """Fetch what a transaction about these ways needs."""
+        ways = set(ways) - self.ways.keys()
         if self.owner and not ways:
             return
         async with self._fetching:

@@ -55,11 +55,13 @@ END: Final = f"""
     {_ENTRY}
     SELECT state::text::happening, id, attempt, code, trace_id, owner, claimed, %(now)s, {_COPIED} FROM ended
 """
+_OF_STRAY: Final = {
+    "happening": "happening", "payment_id": "text", "attempt": "integer", "code": "text", "trace_id": "text",
+    "way": "integer", "gross": "bigint", "net": "bigint", "fees": "bigint",
+}  # fmt: skip
 STRAYS: Final = f"""
-    INSERT INTO history (owner, began, ended, happening, payment_id, attempt, code, trace_id)
-    SELECT %(owner)s, %(now)s, %(now)s, j.* FROM {
-    _recordset(happening="happening", payment_id="text", attempt="integer", code="text", trace_id="text")
-}
+    INSERT INTO history (owner, began, ended, {", ".join(_OF_STRAY)})
+    SELECT %(owner)s, %(now)s, %(now)s, j.* FROM {_recordset(**_OF_STRAY)}
 """
 REPEAT: Final = f"""
     WITH repeated AS (

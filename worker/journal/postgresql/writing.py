@@ -146,7 +146,9 @@ class Writer:
         found = [
             {
                 "happening": each.state.value, "payment_id": each.payment_id, "attempt": each.attempt,
-                "code": each.code, "trace_id": each.trace_id,
+                "code": each.code, "trace_id": each.trace_id, "gross": each.gross, "net": each.gross,
+                "way": None if each.way is None else self.numbers.ways[each.way],
+                "fees": None if each.way is None else 0,
             }
             for each in endings
         ]  # fmt: skip

@@ -152,9 +152,12 @@ class Writer:
         if not endings:
             return
         found = [
-            [HAPPENINGS.index(Happening(e.state.value)), e.payment_id or "", e.attempt, e.code, e.trace_id]
+            [
+                HAPPENINGS.index(Happening(e.state.value)), e.payment_id or "", e.attempt, e.code, e.trace_id,
+                *((None, None, None, None) if e.way is None else (self._number(e.way), e.gross, e.gross, 0)),
+            ]
             for e in endings
-        ]
+        ]  # fmt: skip
         text = orjson.dumps(found).decode()
         self.connection.execute(_ENTER_STRAYS, (self.own_number(), now, now, text))
 
@@ -182,13 +185,11 @@ class Writer:
 
     def _rows(self, intents: Sequence[Intent], charges: Sequence[str | None]) -> tuple[int, list[Any]]:
         """Write the bodies of a batch; return their row, and all payments' own columns in a row."""
-        ways, values, bodies = self.interned.ways, list[Any](), list[bytes]()
+        values, bodies = list[Any](), list[bytes]()
         start = 0
         for intent, charged in zip(intents, charges, strict=True):
-            way, body = _way(intent), intent.body or b""
-            number = ways.get(way)
-            if number is None:
-                number = ways[way] = self._way_number(way)
+            body = intent.body or b""
+            number = self._number(_way(intent))
             values += _own(intent)
             length = len(body)
             values += (number, start, length, charged)
@@ -199,10 +200,14 @@ class Writer:
         )
         return written.lastrowid or 0, values
 
-    def _way_number(self, way: tuple[Any, ...]) -> int:
-        execute = self.connection.execute
-        found = execute(_FIND_WAY, way).fetchone()
-        return int(found[0]) if found else execute(_ADD_WAY, way).lastrowid or 0
+    def _number(self, way: tuple[Any, ...]) -> int:
+        number = self.interned.ways.get(way)
+        if number is None:
+            execute = self.connection.execute
+            found = execute(_FIND_WAY, way).fetchone()
+            number = int(found[0]) if found else execute(_ADD_WAY, way).lastrowid or 0
+            self.interned.ways[way] = number
+        return number
 
     def _close(self, rows: Sequence[int], happening: Happening, code: str | None, now: int) -> None:
         text = orjson.dumps(rows).decode()
@@ -247,9 +252,11 @@ _END: Final = (
     "UPDATE payments SET state = j.state, code = j.code, changed = ?"
     f" FROM {_json('row', 'state', 'happening', 'code')} AS j WHERE id = j.row"
 )
+_STRAY: Final = (
+    "happening", "payment_id", "attempt", "code", "trace_id", "way", "gross", "net", "fees",
+)  # fmt: skip
 _ENTER_STRAYS: Final = (
-    "INSERT INTO history (owner, began, ended, happening, payment_id, attempt, code, trace_id)"
-    f" SELECT ?, ?, ?, * FROM {_json('happening', 'payment_id', 'attempt', 'code', 'trace_id')}"
+    f"INSERT INTO history (owner, began, ended, {', '.join(_STRAY)}) SELECT ?, ?, ?, * FROM {_json(*_STRAY)}"
 )
 _ENTER_REPEATS: Final = (
     f"{_ENTRY}{_COPIED}) SELECT ?, id, j.attempt, NULL, j.trace_id, ?, ?, ?, {_COPIED}"
