@@ -97,10 +97,18 @@ class LocalPostgresql:
     Args:
         settings: further settings of the server, such as ``{"fsync": "off"}`` where only processes die.
         programs: the folder of the server's programs; by default what this machine has.
+        place: where its folder is made, which the user that it runs as must reach; by default among the
+            machine's temporary files.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, programs: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
+        place: Path | None = None,
+    ) -> None:
         self._programs = programs or find_postgresql()
+        self._place = place
         self._settings = {
             "listen_addresses": "127.0.0.1",
             "max_connections": "200",
@@ -215,7 +223,7 @@ class LocalPostgresql:
     def _open(self) -> None:
         """Take port and folder, start the guard that gives them back, and make the server's data."""
         self._port = free_ports(1)[0]
-        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-worker-postgresql-"))
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="payment-worker-postgresql-", dir=self._place))
         self._guard = subprocess.Popen(  # noqa: S603 - a constant script
             ["/bin/sh", "-c", _GUARD, "guard", str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
