@@ -91,7 +91,7 @@ def _sqlite_rig(path: Path, stack: ExitStack) -> JournalRig:
     return JournalRig(
         lambda owner: SqliteJournal.open(path, owner, 60),
         lambda: books,
-        lambda owner: SqliteOutbox.open(path, owner),
+        lambda owner: SqliteOutbox(path, owner),
     )
 
 

@@ -42,18 +42,14 @@ def prepare_journal(address: Address) -> bool:
 
 
 def open_outbox(address: Address, owner: str) -> Outbox | None:
-    """Open a journal's events for one publisher, or None where there are none to be had.
-
-    Raises:
-        JournalUnavailable, JournalMismatch: as ``open_journal``.
-    """
+    """Return a journal's events for one publisher, or None where there are none to be had."""
     match address:
         case NoJournal() | InMemory():
             return None
         case SqliteFile(path):
             from worker.journal.sqlite.outbox import SqliteOutbox
 
-            return SqliteOutbox.open(Path(path), owner)
+            return SqliteOutbox(Path(path), owner)
         case Postgresql(url):
             from worker.journal.postgresql.outbox import PostgresqlOutbox
 

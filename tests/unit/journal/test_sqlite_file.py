@@ -2,12 +2,13 @@
 
 import asyncio
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,44 @@ def test_processes_that_share_a_file(path: Path) -> None:
     ]
     assert [process.returncode for process in processes] == [0] * 4
     assert sorted(claimed) == sorted(f"pay-{n}" for n in range(2000))
+
+
+async def test_a_file_that_is_gone(path: Path) -> None:
+    """Nothing is written into what nobody can read; once it is there again, all goes on."""
+    journal = SqliteJournal.open(path, "a")
+    assert await journal.claim([intent("pay-1")], later(0)) == [NEW]
+    away = path.with_name("away.db")
+    shutil.move(path, away)
+    with pytest.raises(JournalUnavailable, match=r"journal\.db is gone"):
+        await journal.claim([intent("pay-2")], later(0))
+    shutil.move(away, path)
+    assert await journal.claim([intent("pay-2")], later(0)) == [NEW]
+    await journal.close()
+
+
+async def test_a_file_in_the_place_of_another(path: Path) -> None:
+    """What this process knows is of the old one, so it may not go on."""
+    journal = SqliteJournal.open(path, "a")
+    assert await journal.claim([intent("pay-1")], later(0)) == [NEW]
+    other = path.with_name("other.db")
+    migrate(other)
+    other.rename(path)
+    with pytest.raises(JournalMismatch, match="has taken the place of the journal"):
+        await journal.claim([intent("pay-2")], later(0))
+    await journal.close()
+
+
+async def test_nobody_waits_for_a_file_that_another_holds(path: Path) -> None:
+    """Who is cancelled keeps the journal from closing no longer than a look takes."""
+    journal = SqliteJournal.open(path, "a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = [asyncio.ensure_future(journal.claim([intent(f"pay-{n}")], later(0))) for n in range(40)]
+        await asyncio.sleep(0)
+        for each in waiting:
+            each.cancel()
+        await journal.close()
+        assert other.in_transaction
+    books = SqliteBooks.open(path)
+    assert all(books.find(f"pay-{n}") is None for n in range(40))
+    books.close()

@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,10 @@ from worker.journal.sqlite.schema import APPLICATION_ID, VERSION
 
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for those of other processes."""
+SHORT_SECONDS: Final = 1.0
+"""How long those wait who come back anyway: a worker that is told to stop must not wait for them."""
 
+_LOOK_SECONDS: Final = 0.2
 _SWITCH_SECONDS: Final = 0.01
 _CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
 _PAGE_BYTES: Final = 4096
@@ -20,8 +24,12 @@ _OLDEST: Final = (3, 37, 0)
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def connect(path: Path, *, read_only: bool = False, new: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, new: bool = False, busy_seconds: float | None = None
+) -> sqlite3.Connection:
     """Open a journal file as it is; with ``new``, also one that is not there yet.
+
+    Its statements wait for other processes for ``busy_seconds``, or else ``BUSY_SECONDS``.
 
     Every commit is on disk when it returns (``synchronous=FULL``): were an intent undone by a power cut,
     another worker could choose another processor.
@@ -44,20 +52,21 @@ def connect(path: Path, *, read_only: bool = False, new: bool = False) -> sqlite
         raise JournalMismatch(
             f"there is no journal {path}; if that is where it is to be, run: payment-worker journal migrate"
         )
+    busy_seconds = BUSY_SECONDS if busy_seconds is None else busy_seconds
     with speaking_of(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc' if new else 'rw'}", uri=True,
-            timeout=BUSY_SECONDS, isolation_level=None, cached_statements=64, check_same_thread=False,
+            timeout=busy_seconds, isolation_level=None, cached_statements=64, check_same_thread=False,
         )  # fmt: skip
         try:
-            _prepare(connection, path, read_only=read_only)
+            _prepare(connection, path, busy_seconds, read_only=read_only)
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, busy_seconds: float, *, read_only: bool) -> None:
     # in this order: one that is being migrated has no tables yet, or both tables and number
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -65,7 +74,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         raise JournalMismatch(f"{path} is a SQLite file of another program; name a new file for the journal")
     if not read_only:
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        _write_ahead(connection)
+        _write_ahead(connection, busy_seconds)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_BYTES // _PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit={4 * _CHECKPOINT_BYTES}")
@@ -73,18 +82,79 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
     connection.execute("PRAGMA temp_store=MEMORY")
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: sqlite3.Connection, busy_seconds: float) -> None:
     """Switch a file to its write-ahead log; SQLite itself does not wait for others that do so at once."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + busy_seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(_SWITCH_SECONDS)
         else:
             return
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another process was in the way."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def look_often(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Let a connection's statements wait for other processes for moments only."""
+    connection.execute(f"PRAGMA busy_timeout={round(1000 * _LOOK_SECONDS)}")
+    return connection
+
+
+def begin(connection: sqlite3.Connection, awaited: Callable[[], bool]) -> None:
+    """Begin to write as soon as other processes let, within ``BUSY_SECONDS``, as long as it is ``awaited``.
+
+    For a connection that looks often.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or not awaited() or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+@dataclass(slots=True)
+class SameFile:
+    """Sees to it that a path leads to the file that it led to at first.
+
+    SQLite notices neither a file that is deleted under it nor one that takes its place: it writes on into
+    what nobody will ever read.
+    """
+
+    path: Path
+    _first: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Look at the file; the first look tells which one it is.
+
+        Raises:
+            JournalUnavailable: it is gone, and may come back.
+            JournalMismatch: another one is in its place.
+        """
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise JournalUnavailable(
+                f"the journal {self.path} is gone ({error.strerror}); put the file back where it was, nothing"
+                " is acknowledged meanwhile; workers that are started anew begin an empty one"
+            ) from error
+        if self._first is None:
+            self._first = found.st_dev, found.st_ino
+        elif self._first != (found.st_dev, found.st_ino):
+            raise JournalMismatch(
+                f"another file has taken the place of the journal {self.path} while it was in use;"
+                " start the workers anew if they are to go on with this one"
+            )
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -135,5 +205,5 @@ _HINTS: Final = {
     sqlite3.SQLITE_FULL: "; free space on its disk, nothing is acknowledged meanwhile",
     sqlite3.SQLITE_CANTOPEN: "; its folder must exist and be writable",
     sqlite3.SQLITE_READONLY: "; the file and its folder must be writable",
-    sqlite3.SQLITE_BUSY: f": another process has held it for {BUSY_SECONDS:g} s",
+    sqlite3.SQLITE_BUSY: "; another process holds it, nothing is acknowledged meanwhile",
 }

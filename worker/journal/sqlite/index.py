@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from worker.errors import JournalCorrupt, WorkerError
-from worker.journal.sqlite.connection import connect, speaking_of
+from worker.journal.sqlite.connection import SHORT_SECONDS, connect, speaking_of
 from worker.journal.sqlite.sieve import Sieved
 
 SHORTEST_TAIL: Final = 16_384
@@ -135,7 +135,7 @@ def index_tail(path: Path, owner: str, turn: threading.Lock, stop: threading.Eve
         JournalUnavailable, JournalMismatch: it cannot be done now.
         JournalCorrupt: a payment id has two rows.
     """
-    with closing(connect(path)) as connection, speaking_of(path):
+    with closing(connect(path, busy_seconds=SHORT_SECONDS)) as connection, speaking_of(path):
         connection.execute("PRAGMA synchronous=NORMAL")  # the next claim's commit takes it to the disk
         now = time.time()
         with turn:

@@ -16,7 +16,15 @@ from worker.errors import JournalUnavailable, WorkerError
 from worker.journal.mine import Mine
 from worker.journal.protocol import Amendment, Claim, Done, Ending, Intent
 from worker.journal.sqlite.batch import Batch, Surprised
-from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.connection import (
+    SHORT_SECONDS,
+    SameFile,
+    begin,
+    check_version,
+    connect,
+    look_often,
+    speaking_of,
+)
 from worker.journal.sqlite.index import Index, Indexing
 from worker.journal.sqlite.reading import read_secret
 from worker.journal.sqlite.sieve import SMALLEST_INDEX, Sieving
@@ -54,6 +62,7 @@ class SqliteJournal:
     _thread: threading.Thread | None = None
     _closed: bool = False
     _connection: sqlite3.Connection | None = None
+    _file: SameFile = field(init=False)
     _interned: Interned = field(default_factory=Interned)
     _mine: Mine = field(default_factory=Mine)
     _index: Index = field(default_factory=Index)
@@ -61,6 +70,7 @@ class SqliteJournal:
     _sieving: Sieving = field(init=False)
 
     def __post_init__(self) -> None:
+        self._file = SameFile(self.path)
         self._indexing = Indexing(self.path, self.owner)
         self._sieving = Sieving(self.path)
 
@@ -71,14 +81,15 @@ class SqliteJournal:
         Raises:
             JournalUnavailable, JournalMismatch, JournalCorrupt: it cannot be used.
         """
-        connection = connect(path)
+        connection = look_often(connect(path, busy_seconds=SHORT_SECONDS))
         try:
             check_version(connection, path)
             key = read_secret(connection, "fingerprint_key")
+            journal = cls(path, owner, lease_seconds, key, _connection=connection)
+            journal._file.check()
         except BaseException:
             connection.close()
             raise
-        journal = cls(path, owner, lease_seconds, key, _connection=connection)
         journal._thread = threading.Thread(target=journal._work, name="journal", daemon=True)
         journal._thread.start()
         return journal
@@ -145,15 +156,20 @@ class SqliteJournal:
 
     def _transact(self, group: Sequence[_Request]) -> None:
         """Run a group of requests as one transaction; what is wrong is for all, or for one, to hear."""
+        group = [request for request in group if not request.answer.cancelled()]
+        if not group:
+            return
         try:
             with speaking_of(self.path), self._indexing.turn:
                 self._indexing.check()
+                self._file.check()
                 try:
                     self._try(group, careful=False)
                 except Surprised:
                     self._try(group, careful=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of the group is on disk
-            self._disconnect()
+            if self.path.exists():  # else it stays open, so that no other file gets its number
+                self._disconnect()
             for request in group:
                 request.error = error
         with contextlib.suppress(RuntimeError):  # no thread is to be had: another time
@@ -163,11 +179,11 @@ class SqliteJournal:
 
     def _try(self, group: Sequence[_Request], *, careful: bool) -> None:
         if self._connection is None:
-            self._connection = connect(self.path)
+            self._connection = look_often(connect(self.path, busy_seconds=SHORT_SECONDS))
         connection = self._connection
         lease = int(self.lease_seconds * 1000)
         batch = Batch(connection, self._interned, self._index, self.owner, lease, self._mine, careful)
-        connection.execute("BEGIN IMMEDIATE")
+        begin(connection, lambda: any(not request.answer.cancelled() for request in group))
         try:
             self._index.begin(connection)
             for request in group:

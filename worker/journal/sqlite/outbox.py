@@ -1,7 +1,8 @@
 """A journal file's events."""
 
 import sqlite3
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ import orjson
 
 from worker.journal.entries import Happening
 from worker.journal.outbox import PUBLISHED, Due, event_of
-from worker.journal.sqlite.connection import check_version, connect, speaking_of
+from worker.journal.sqlite.connection import SHORT_SECONDS, SameFile, check_version, connect, speaking_of
 from worker.journal.sqlite.reading import ENTRIES, entry_of, read_blobs, read_secret
 from worker.journal.sqlite.schema import HAPPENINGS
 from worker.journal.times import milliseconds
@@ -27,37 +28,29 @@ _DUE: Final = f"""
 _TOLD: Final = orjson.dumps([HAPPENINGS.index(happening) for happening in PUBLISHED]).decode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SqliteOutbox:
-    """See ``Outbox``; ``owner`` is this publisher's own name, its hold on the events ends after the lease."""
+    """See ``Outbox``; ``owner`` is this publisher's own name, its hold on the events ends after the lease.
+
+    It opens the file when it is first asked.
+    """
 
     path: Path
     owner: str
-    lease_seconds: float
-    connection: sqlite3.Connection
-    journal_id: bytes
+    lease_seconds: float = 30.0
+    _connection: sqlite3.Connection | None = None
+    _file: SameFile = field(init=False)
+    _journal_id: bytes = b""
 
-    @classmethod
-    def open(cls, path: Path, owner: str, lease_seconds: float = 30.0) -> "SqliteOutbox":
-        """Open a journal file for publishing its events.
-
-        Raises:
-            JournalUnavailable, JournalMismatch, JournalCorrupt: it cannot be used.
-        """
-        connection = connect(path)
-        try:
-            check_version(connection, path)
-            connection.execute("PRAGMA synchronous=NORMAL")  # a position lost with the power repeats events
-            return cls(path, owner, lease_seconds, connection, read_secret(connection, "journal_id"))
-        except BaseException:
-            connection.close()
-            raise
+    def __post_init__(self) -> None:
+        self._file = SameFile(self.path)
 
     def due(self, now: datetime, limit: int) -> Due | None:
         """See ``Outbox``."""
         at = milliseconds(now)
         with speaking_of(self.path):
-            execute = self.connection.execute
+            connection = self._connected()
+            execute = connection.execute
             position, last = execute(
                 "SELECT position, ifnull((SELECT max(id) FROM history), 0) FROM outbox WHERE name = 'events'"
             ).fetchone()
@@ -73,14 +66,14 @@ class SqliteOutbox:
             if not found:  # nothing that others are told
                 self.done(str(last))
                 return None
-            blobs = read_blobs(self.connection, {row[-3] for row in found if row[-3] is not None})
-        events = [event_of(entry_of(row, blobs), self.journal_id) for row in found]
+            blobs = read_blobs(connection, {row[-3] for row in found if row[-3] is not None})
+        events = [event_of(entry_of(row, blobs), self._journal_id) for row in found]
         return Due(events, str(found[-1][0]))
 
     def done(self, position: str) -> bool:
         """See ``Outbox``."""
         with speaking_of(self.path):
-            moved = self.connection.execute(
+            moved = self._connected().execute(
                 "UPDATE outbox SET position = ? WHERE name = 'events' AND owner = ? AND position < ?",
                 (int(position), self.owner, int(position)),
             )
@@ -88,6 +81,23 @@ class SqliteOutbox:
 
     def close(self) -> None:
         """See ``Outbox``."""
-        with speaking_of(self.path):
-            self.connection.execute("UPDATE outbox SET lease_until = 0 WHERE owner = ?", (self.owner,))
-            self.connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with closing(connection), speaking_of(self.path):
+                connection.execute("UPDATE outbox SET lease_until = 0 WHERE owner = ?", (self.owner,))
+
+    def _connected(self) -> sqlite3.Connection:
+        self._file.check()
+        if self._connection is None:
+            connection = connect(self.path, busy_seconds=SHORT_SECONDS)
+            try:
+                check_version(connection, self.path)
+                connection.execute(
+                    "PRAGMA synchronous=NORMAL"
+                )  # a position lost with the power repeats events
+                self._journal_id = read_secret(connection, "journal_id")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection

@@ -14,7 +14,7 @@ from typing import Final
 from zlib import crc32
 
 from worker.errors import WorkerError
-from worker.journal.sqlite.connection import connect, speaking_of
+from worker.journal.sqlite.connection import SHORT_SECONDS, connect, speaking_of
 
 SMALLEST_INDEX: Final = 500_000
 """Rows of an index from which on it is worth it."""
@@ -122,7 +122,8 @@ class Sieving:
 
     def _run(self, rows: int) -> None:
         try:
-            with closing(connect(self.path, read_only=True)) as connection, speaking_of(self.path):
+            opened = connect(self.path, read_only=True, busy_seconds=SHORT_SECONDS)
+            with closing(opened) as connection, speaking_of(self.path):
                 self._made = self._make(connection, rows)
         except WorkerError:  # claims go without, and meet the same trouble
             return
