@@ -7,36 +7,27 @@ a stall shows in every payment it holds up (no coordinated omission).
 """
 
 import argparse
-import asyncio
 import gc
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import aiormq
 import uvloop
-from aiormq.abc import AbstractChannel
 
 from benchmarks import line_up
-from benchmarks.harness import Contestant
+from benchmarks.open_loop.field import Field
 from benchmarks.open_loop.loads import Entrant, Load, named, percentiles, plan
 from benchmarks.open_loop.report import compared, draw, tables
-from benchmarks.open_loop.traffic import Bodies, Traffic, open_traffic
+from benchmarks.open_loop.traffic import Traffic
 from benchmarks.results import Place, Result
 from benchmarks.rule_files import everything_on, payments
 from worker.local_broker import LocalBroker
 
 WINDOW: Final = 3 * line_up.PREFETCH
 """Payments under way while a capacity is measured: one prefetch at work, and more than one waiting."""
-START_SECONDS: Final = 60.0
 FIRST_SHARE: Final = 0.2
 
 
@@ -55,53 +46,6 @@ FULL = Pace(rounds=3, load_seconds=3.5, capacity_rounds=3, capacity_seconds=2.0,
 QUICK = Pace(rounds=2, load_seconds=1.0, capacity_rounds=1, capacity_seconds=1.0, warm_up_seconds=0.5)
 
 
-class Field:
-    """The broker, the payments, and the number of the next one: no two of a run have the same id."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._bodies = Bodies(payments(2000))
-        self._next = 1
-
-    @asynccontextmanager
-    async def under_way(self, contestant: Contestant) -> AsyncIterator[Traffic]:
-        """Run the contestant for the block, on empty queues, with a producer before and a consumer behind."""
-        connection = await aiormq.connect(self.url)
-        channel = await connection.channel()
-        for queue in (contestant.source, *contestant.targets):
-            await channel.queue_purge(queue)
-        process = subprocess.Popen(  # noqa: ASYNC220 - it starts once
-            contestant.command(),
-            env={**os.environ, **contestant.environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            await _consumes(channel, contestant, process)
-            await connection.close()
-            targets = contestant.targets
-            async with open_traffic(
-                self.url, contestant.source, targets, self._bodies, self._next
-            ) as traffic:
-                try:
-                    yield traffic
-                finally:
-                    self._next += traffic.sent
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.wait, 30)
-
-
-async def _consumes(
-    channel: AbstractChannel, contestant: Contestant, process: "subprocess.Popen[bytes]"
-) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not (await channel.queue_declare(contestant.source, passive=True)).consumer_count:
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise RuntimeError(f"{contestant.name} does not consume {contestant.source}")
-        await asyncio.sleep(0.05)
-
-
 async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> list[Entrant]:
     """Measure every capacity, then every load, the contestants in turn each round."""
     contestants = [
@@ -117,7 +61,7 @@ async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> l
     gc.disable()  # a pause of ours would be a latency of theirs
     for number in range(1, pace.capacity_rounds + 1):
         for one in entrants:
-            async with field.under_way(one.contestant) as traffic:
+            async with field.under_way(one.contestant) as (traffic, _):
                 rate = await traffic.saturated(pace.capacity_seconds, pace.warm_up_seconds, WINDOW)
             one.capacities.append(rate)
             print(f"capacity {number} of {pace.capacity_rounds}: {one.name}: {rate:,.0f}/s", flush=True)
@@ -125,7 +69,7 @@ async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> l
     plan(entrants, worker, named(entrants, line_up.AIORMQ_RELAY) or entrants[0])
     for number in range(1, pace.rounds + 1):
         for one in entrants:
-            async with field.under_way(one.contestant) as traffic:
+            async with field.under_way(one.contestant) as (traffic, _):
                 await traffic.paced(FIRST_SHARE * one.capacity, pace.warm_up_seconds, 0.0)
                 for load in one.loads:
                     await _take(load, traffic, pace)

@@ -28,7 +28,7 @@ What falls due within one tick is due at its start, all at once: a producer that
 would take too much of the machine."""
 MARK: Final = b'"payment_id":"loop-'
 _DIGITS: Final = 10
-_SILENCE_SECONDS: Final = 30.0
+_SILENCE_SECONDS: Final = 60.0
 _NEVER: Final = 0.0
 
 clock = time.perf_counter
@@ -115,14 +115,20 @@ class Traffic:
             RuntimeError: nothing came for long, or the broker refused a message.
         """
         while self.arrived < len(self._due):
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), _SILENCE_SECONDS)
-            except TimeoutError:
-                missing = len(self._due) - self.arrived
-                raise RuntimeError(f"{missing:,} messages did not arrive") from None
+            await self._hear()
         if self.refused:
             raise RuntimeError(f"the broker refused {self.refused:,} messages")
+
+    async def _hear(self) -> None:
+        """Wait until the broker says something."""
+        self._changed.clear()
+        try:
+            await asyncio.wait_for(self._changed.wait(), _SILENCE_SECONDS)
+        except TimeoutError:
+            missing = len(self._due) - self.arrived
+            raise RuntimeError(
+                f"nothing came for {_SILENCE_SECONDS:g} s, and {missing:,} messages are missing"
+            ) from None
 
     async def paced(self, rate: float, seconds: float, warm_up_seconds: float) -> list[float]:
         """Send ``rate`` messages a second by a schedule made in advance; return their latencies in seconds.
@@ -166,14 +172,24 @@ class Traffic:
         while (now := clock()) < start + warm_up_seconds + seconds:
             if begun is None and now >= start + warm_up_seconds:
                 begun = now, self.arrived
-            if room := window - (self.sent - self.arrived):
-                self.send([now] * room)
-            self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), _SILENCE_SECONDS)
+            self._top_up(window, now)
+            await self._hear()
         moment, already = begun or (start, before)
         rate = (self.arrived - already) / (clock() - moment)
         await self.all_arrived()
         return rate
+
+    async def pour(self, count: int, window: int) -> None:
+        """Send ``count`` messages, at most ``window`` under way, and wait until all have arrived."""
+        end = self.sent + count
+        while self.sent < end:
+            self._top_up(min(window, end - self.arrived), clock())
+            await self._hear()
+        await self.all_arrived()
+
+    def _top_up(self, window: int, now: float) -> None:
+        if (room := window - (self.sent - self.arrived)) > 0:
+            self.send([now] * room)
 
     async def open_producer(self, producing: TappedConnection, source: str) -> None:
         """Get ready to publish to the queue ``source``, confirmed."""

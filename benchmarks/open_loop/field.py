@@ -1,0 +1,68 @@
+"""Where contestants run: one at a time on empty queues, between a producer and a consumer."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiormq
+from aiormq.abc import AbstractChannel
+
+from benchmarks.harness import Contestant
+from benchmarks.open_loop.traffic import Bodies, Traffic, open_traffic
+from benchmarks.rule_files import payments
+
+START_SECONDS: Final = 60.0
+
+
+class Field:
+    """The broker, the payments, and the number of the next one: no two of a run have the same id."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._bodies = Bodies(payments(2000))
+        self._next = 1
+
+    @asynccontextmanager
+    async def under_way(self, contestant: Contestant) -> AsyncIterator[tuple[Traffic, int]]:
+        """Run the contestant for the block, on empty queues, with a producer before and a consumer behind.
+
+        It gets these two, and the contestant's process id.
+        """
+        connection = await aiormq.connect(self.url)
+        channel = await connection.channel()
+        for queue in (contestant.source, *contestant.targets):
+            await channel.queue_purge(queue)
+        process = subprocess.Popen(  # noqa: ASYNC220 - it starts once
+            contestant.command(),
+            env={**os.environ, **contestant.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await _consumes(channel, contestant, process)
+            await connection.close()
+            targets = contestant.targets
+            async with open_traffic(
+                self.url, contestant.source, targets, self._bodies, self._next
+            ) as traffic:
+                try:
+                    yield traffic, process.pid
+                finally:
+                    self._next += traffic.sent
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 30)
+
+
+async def _consumes(
+    channel: AbstractChannel, contestant: Contestant, process: "subprocess.Popen[bytes]"
+) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not (await channel.queue_declare(contestant.source, passive=True)).consumer_count:
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"{contestant.name} does not consume {contestant.source}")
+        await asyncio.sleep(0.05)
