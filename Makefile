@@ -46,11 +46,7 @@ faults: $(STAMPS)/dev $(STAMPS)/rabbitmq ## the whole fault suite, ten minutes o
 		$(BIN)/python -m pytest --faults whole $(FAULT_TESTS) $(PYTEST_ARGS)
 
 test-brokers: $(STAMPS)/dev $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## run the integration and fault suites on RabbitMQ 3.10, 4.0 and 4.3 (as root)
-	@echo "on this system's RabbitMQ"; $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS)
-	@for suite in trixie sid; do \
-		home=$$(.ci/other-rabbitmq $$suite .brokers/$$suite) || { [ $$? -eq 3 ] && exit 0 || exit 1; }; \
-		echo "on the RabbitMQ of Debian $$suite"; RABBITMQ_HOME=$$home $(BIN)/python -m pytest $(BROKER_TESTS) $(PYTEST_ARGS); \
-	done
+	@.ci/test-brokers $(BIN)/python $(BROKER_TESTS) $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON Schemas
 	@$(SETUP) step "ruff check" $(BIN)/ruff check .
