@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SHARED = {"__main__", "charts", "filled_journals", "harness", "line_up", "results", "rule_files"}
+SHARED = {"__main__", "charts", "filled_journals", "harness", "line_up", "results", "rule_files", "usage"}
 
 
 def main(arguments: list[str]) -> int:
