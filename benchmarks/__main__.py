@@ -4,7 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-SHARED = {"__main__", "charts", "filled_journals", "harness", "line_up", "results", "rule_files", "usage"}
+SHARED = {
+    "__main__",
+    "charts",
+    "contest",
+    "filled_journals",
+    "harness",
+    "line_up",
+    "results",
+    "rule_files",
+    "usage",
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a private node, filled queues, processes watched from outside, and tables.
+"""What the benchmarks share: a private node, filled queues, and processes watched from outside.
 
 Every contestant is a process of its own that finds COUNT messages waiting. Its rate is seen at the far end,
 on the depth of the queues it publishes to, so that all are measured alike and none measures itself. Rounds of
@@ -6,39 +6,56 @@ all contestants are interleaved: what disturbs the machine disturbs everybody.
 """
 
 import asyncio
-import json
 import os
 import platform
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-import aiormq
 from aiormq.abc import AbstractConnection
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
 RESULTS = Path(__file__).parent / "results"
 POLL_SECONDS = 0.1
 """Between two looks at the depths. Each look asks every target queue's own process, so it must be rare."""
 DEADLINE_SECONDS = 180.0
+QUORUM: FieldTable = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+Message: TypeAlias = tuple[bytes, Basic.Properties]
+"""A body and its properties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run of one contestant."""
+    """One run of one contestant; the broker's CPU time is that of its whole node."""
 
     messages_per_second: float
     cpu_us_per_message: float
     rss_mb: float
+    broker_cpu_us_per_message: float = 0.0
+
+
+def as_json(body: bytes) -> Message:
+    """Return a persistent message whose body is a payment."""
+    return body, Basic.Properties(delivery_mode=2, content_type="application/json")
 
 
 @dataclass(slots=True)
 class Contestant:
-    """A command, the queue it empties and the queues it fills."""
+    """A command, the queue it empties and the queues it fills.
+
+    ``wrap`` makes a message of a payment as the contestant expects it. ``share`` is how much of a round's
+    messages one that is slow is given.
+    """
 
     name: str
     command: Callable[[], Sequence[str]]
@@ -46,6 +63,8 @@ class Contestant:
     targets: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
+    wrap: Callable[[bytes], Message] = as_json
+    share: float = 1.0
 
     @property
     def median(self) -> float:
@@ -53,15 +72,14 @@ class Contestant:
         return statistics.median(r.messages_per_second for r in self.rounds)
 
 
-async def fill(connection: AbstractConnection, queue: str, bodies: Sequence[bytes]) -> None:
-    """Put persistent messages straight into a queue, confirmed."""
+async def fill(connection: AbstractConnection, queue: str, messages: Sequence[Message]) -> None:
+    """Put messages straight into a queue, confirmed."""
     channel = await connection.channel(publisher_confirms=True)
-    properties = aiormq.spec.Basic.Properties(delivery_mode=2, content_type="application/json")
-    for start in range(0, len(bodies), 500):
+    for start in range(0, len(messages), 500):
         await asyncio.gather(
             *(
                 channel.basic_publish(body, routing_key=queue, properties=properties, wait=False)
-                for body in bodies[start : start + 500]
+                for body, properties in messages[start : start + 500]
             )
         )
     await channel.close()
@@ -71,66 +89,89 @@ async def declare(connection: AbstractConnection, exchange: str, queue: str) -> 
     """A durable topic exchange bound to a quorum queue."""
     channel = await connection.channel()
     await channel.exchange_declare(exchange, exchange_type="topic", durable=True)
-    arguments = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
-    await channel.queue_declare(queue, durable=True, arguments=arguments)
+    await channel.queue_declare(queue, durable=True, arguments=QUORUM)
     await channel.queue_bind(queue, exchange, "#")
     await channel.close()
 
 
-async def run_round(connection: AbstractConnection, contestant: Contestant, bodies: Sequence[bytes]) -> Round:
+async def run_round(
+    connection: AbstractConnection,
+    contestant: Contestant,
+    bodies: Sequence[bytes],
+    broker_pid: int | None = None,
+) -> Round:
     """Fill the source, start the contestant, and watch its targets until all messages have arrived."""
     channel = await connection.channel()
     for queue in (contestant.source, *contestant.targets):
         await channel.queue_purge(queue)
-    await fill(connection, contestant.source, bodies)
+    count = max(1, round(contestant.share * len(bodies)))
+    await fill(connection, contestant.source, [contestant.wrap(body) for body in bodies[:count]])
 
     async def depth() -> int:
         declared = [await channel.queue_declare(queue, passive=True) for queue in contestant.targets]
         return sum(d.message_count or 0 for d in declared)
 
-    environment = {**os.environ, **contestant.environment}
+    async with started(contestant) as process:
+        found = await _watch(process, depth, count, contestant.name, broker_pid)
+    await channel.close()
+    return found
+
+
+@asynccontextmanager
+async def started(contestant: Contestant) -> "AsyncIterator[subprocess.Popen[bytes]]":
+    """Run a contestant's process for the block."""
     process = subprocess.Popen(  # noqa: ASYNC220 - it starts once
-        contestant.command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        contestant.command(),
+        env={**os.environ, **contestant.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        rate, cpu, rss = await _watch(process, depth, len(bodies), contestant.name)
+        yield process
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 30)
-    await channel.close()
-    return Round(rate, cpu, rss)
 
 
 async def _watch(
     process: "subprocess.Popen[bytes]",
-    depth: Callable[[], "asyncio.Future[int] | object"],
+    depth: Callable[[], Awaitable[int]],
     count: int,
     name: str,
-) -> tuple[float, float, float]:
-    begun: tuple[float, int, float] | None = None
-    measured: tuple[float, float, float] | None = None
+    broker_pid: int | None,
+) -> Round:
+    """Measure from the look that finds a twentieth arrived to the last one that does not find all."""
+    begun: tuple[float, int, float, float] | None = None
+    measured: Round | None = None
     deadline = time.monotonic() + DEADLINE_SECONDS
-    arrived, cpu, rss = 0, 0.0, 0.0
+    arrived, cpu, rss, broker = 0, 0.0, 0.0, 0.0
     while time.monotonic() < deadline:
-        arrived = await depth()  # type: ignore[misc]
+        arrived = await depth()
         now = time.perf_counter()
         if process.poll() is None:
-            cpu, rss = _usage(process.pid)
+            cpu, rss = usage(process.pid)
         elif arrived < count:
             raise RuntimeError(f"{name} ended with {process.returncode} after {arrived} of {count} messages")
+        if broker_pid is not None:
+            broker, _ = usage(broker_pid)
         if begun is None:
             if arrived > count // 20:
-                begun = (now, arrived, cpu)
-        elif arrived < count or measured is None:  # the last look is late by up to a whole pause
-            moved = arrived - begun[1]
-            measured = (moved / (now - begun[0]), 1e6 * (cpu - begun[2]) / moved, rss)
+                begun = (now, arrived, cpu, broker)
+        elif arrived > begun[1] and (arrived < count or measured is None):
+            moved, microseconds = arrived - begun[1], 1e6 / (arrived - begun[1])
+            measured = Round(
+                moved / (now - begun[0]),
+                microseconds * (cpu - begun[2]),
+                rss,
+                microseconds * (broker - begun[3]),
+            )
         if measured is not None and arrived >= count:
             return measured
         await asyncio.sleep(POLL_SECONDS)
     raise RuntimeError(f"{name} moved {arrived} of {count} messages within {DEADLINE_SECONDS:g} s")
 
 
-def _usage(pid: int) -> tuple[float, float]:
+def usage(pid: int) -> tuple[float, float]:
     """CPU seconds, and resident megabytes, of a process and its children; the largest one's memory."""
     seconds, largest = 0.0, 0.0
     for one in [pid, *_children(pid)]:
@@ -184,29 +225,3 @@ def results_folder(quick: bool) -> Path:
         return Path(tempfile.mkdtemp(prefix="benchmark-results-"))
     RESULTS.mkdir(exist_ok=True)
     return RESULTS
-
-
-def write_results(
-    path: Path, title: str, notes: Sequence[str], contestants: Sequence[Contestant], base: str
-) -> str:
-    """Write ``path``.json and ``path``.md; return the Markdown. Ratios are to ``base``'s."""
-    reference = next(c.median for c in contestants if c.name == base)
-    head = "| what | messages/s, median | lowest to highest | CPU us a message | RSS MB | ratio |"
-    lines = [f"## {title}", "", *notes, "", head, "| --- | ---: | ---: | ---: | ---: | ---: |"]
-    for c in contestants:
-        rates = [r.messages_per_second for r in c.rounds]
-        cells = (
-            c.name,
-            f"{c.median:,.0f}",
-            f"{min(rates):,.0f} to {max(rates):,.0f}",
-            f"{statistics.median(r.cpu_us_per_message for r in c.rounds):.1f}",
-            f"{max(r.rss_mb for r in c.rounds):.0f}",
-            f"{c.median / reference:.2f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    text = "\n".join(lines) + "\n"
-    path.with_suffix(".md").write_text(text)
-    rounds = {c.name: [asdict(r) for r in c.rounds] for c in contestants}
-    data = {"title": title, "notes": list(notes), "contestants": rounds}
-    path.with_suffix(".json").write_text(json.dumps(data, indent=2) + "\n")
-    return text

@@ -4,18 +4,21 @@ Everybody has the same safety: durable quorum queues, persistent messages, publi
 the delivery is acknowledged, ``mandatory`` where the library has it, and a prefetch that is wide enough.
 """
 
+import importlib
 import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 import aiormq
 
-from benchmarks.harness import Contestant, declare
+from benchmarks.harness import Contestant, declare, run_round
 from worker.local_broker import LocalBroker
 from worker.rules_file import load_rules
 from worker.session import prepare_topology
@@ -36,6 +39,12 @@ TAP_RELAY: Final = "tap relay, no work"
 AIORMQ_RELAY: Final = "bare aiormq relay, no work"
 AIO_PIKA_RELAY: Final = "bare aio-pika relay, no work"
 WORKER: Final = "payment-worker, everything on"
+
+SHARES: Final = {AIORMQ_RELAY: 0.5, AIO_PIKA_RELAY: 0.25}
+"""Of a round's messages, for those that are slow: they have as many rounds as everybody."""
+PEER_SHARE: Final = 0.2
+
+PEERS: Final = ("celery", "dramatiq", "faststream", "taskiq")
 
 
 def build_c_relay(folder: Path) -> Path | None:
@@ -70,7 +79,10 @@ async def relays(broker: LocalBroker, folder: Path, count: int = ENDLESS) -> lis
     scripts = {TAP_RELAY: "tap_relay", AIORMQ_RELAY: "aiormq_relay", AIO_PIKA_RELAY: "aio_pika_relay"}
     for name, script in scripts.items():
         commands[name] = [sys.executable, str(HERE / f"relays/{script}.py"), broker.url, *arguments]
-    return [Contestant(name, partial(list, command), SOURCE, [TARGET]) for name, command in commands.items()]
+    return [
+        Contestant(name, partial(list, command), SOURCE, [TARGET], share=SHARES.get(name, 1.0))
+        for name, command in commands.items()
+    ]
 
 
 def new_sqlite_journals(folder: Path) -> Iterator[str]:
@@ -104,3 +116,36 @@ async def worker(  # noqa: PLR0913 - options by keyword
         [f"{processor.exchange}.inbox" for processor in table.processors.values()],
         dict(environment or {}),
     )
+
+
+async def peers(broker: LocalBroker, bodies: Sequence[bytes], *, quick: bool = False) -> list[Contestant]:
+    """Return each framework that is installed, with the fastest of its settings, and declare its queue.
+
+    Each setting is tried once with some of ``bodies``; a quick look takes the first as it is. ``relays`` must
+    have declared what they move between.
+    """
+    connection = await aiormq.connect(broker.url)
+    chosen = []
+    for name in PEERS:
+        module = f"benchmarks.peers.with_{name}"
+        try:
+            peer = importlib.import_module(module)
+        except ImportError as error:
+            print(f"no {name}: {error} (pip install -e .[bench])")
+            continue
+        await peer.prepare(broker.url)
+        tried = []
+        for setting in peer.SETTINGS:
+            command = [sys.executable, "-m", module, broker.url, *setting.arguments]
+            title = f"{peer.NAME} {version(peer.DISTRIBUTION)}, {setting.what}"
+            one = Contestant(title, partial(list, command), peer.SOURCE, [TARGET], dict(setting.environment))
+            one.wrap, one.share = peer.wrap, PEER_SHARE
+            if quick:
+                tried.append((0.0, one))
+                break
+            found = await run_round(connection, one, bodies)
+            print(f"trying {title}: {found.messages_per_second:,.0f}/s", flush=True)
+            tried.append((found.messages_per_second, one))
+        chosen.append(max(tried, key=itemgetter(0))[1])
+    await connection.close()
+    return chosen

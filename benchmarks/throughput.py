@@ -1,141 +1,117 @@
-"""How many payments a second does one worker process move, beside relays that do no work at all?
+"""How many payments a second does one worker process move, one a message?
 
-Usage: python -m benchmarks.throughput [--quick]
+Beside it: relays that do no work, from the C client's (the broker's limit) to aio-pika's, and what a user
+would take instead: frameworks that consume, decode, publish with confirm and ack, and do nothing else.
+
+Usage: python -m benchmarks.throughput [--quick] [--rounds N]
 """
 
 import argparse
-import asyncio
-import itertools
-import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import aiormq
+import uvloop
 
-from benchmarks.harness import (
-    Contestant,
-    declare,
-    fsync_ms,
-    machine,
-    results_folder,
-    run_round,
-    write_results,
+from benchmarks import charts
+from benchmarks.contest import largest_rss_mb, play, rows, table
+from benchmarks.harness import Contestant
+from benchmarks.line_up import (
+    AIORMQ_RELAY,
+    C_RELAY,
+    PREFETCH,
+    TAP_RELAY,
+    WORKER,
+    new_sqlite_journals,
+    peers,
+    relays,
+    worker,
 )
-from worker.generate import generate
+from benchmarks.results import Place, Result
+from benchmarks.rule_files import MESSAGE_BYTES, everything_on, payments
 from worker.local_broker import LocalBroker
-from worker.local_postgresql import LocalPostgresql
-from worker.rules_file import load_rules
-from worker.session import prepare_topology
-from worker.settings import load_settings
 
-HERE = Path(__file__).parent
-RULES = HERE.parent / "routing_rules"
-PREFETCH = 1000
-
-
-def build_c_relay(folder: Path) -> Path | None:
-    """Compile the C relay where a compiler and librabbitmq are installed."""
-    compiler = shutil.which("cc")
-    target = folder / "relay"
-    if compiler is None:
-        return None
-    built = subprocess.run(
-        [compiler, "-O2", str(HERE / "relays/relay.c"), "-o", str(target), "-lrabbitmq"],
-        capture_output=True,
-        check=False,
-    )
-    return target if built.returncode == 0 else None
+TITLE = "One payment a message, one process"
+WITHOUT_JOURNAL = "payment-worker, no journal"
 
 
 async def measure(
-    broker: LocalBroker, postgresql: LocalPostgresql, c_relay: Path | None, count: int, rounds: int
-) -> list[Contestant]:
-    """Interleave the contestants' rounds; each of the worker's rounds has a new journal."""
-    url = broker.url
-    settings = load_settings(amqp_url=url, rules=(RULES,), prefetch=PREFETCH)
-    table = load_rules(settings.rules)
-    await prepare_topology(settings, table)
-    connection = await aiormq.connect(url)
-    await declare(connection, "bench.out", "bench.out")
-    await declare(connection, "bench.in", "bench.in")
-    relay_arguments = ["bench.in", "bench.out", str(count), str(PREFETCH)]
-    python = [sys.executable]
-    contestants = []
-    if c_relay is not None:
-        command = [str(c_relay), str(broker.port), *relay_arguments]
-        contestants.append(Contestant("C relay, no work", lambda: command, "bench.in", ["bench.out"]))
-    bare = [*python, str(HERE / "relays/aiormq_relay.py"), url, *relay_arguments]
-    contestants.append(Contestant("bare aiormq relay, no work", lambda: bare, "bench.in", ["bench.out"]))
-    worker = [*python, "-m", "worker", "run", "--amqp-url", url, "--rules", str(RULES)]
-    worker += ["--prefetch", str(PREFETCH), "--journal"]
-    numbers = itertools.count()
-    files = (f"sqlite:///{broker.folder / f'journal-{number}.db'}" for number in numbers)
-    incoming = f"{settings.prefix}.incoming"
-    inboxes = [f"{p.exchange}.inbox" for p in table.processors.values()]
-    contestants += [
-        Contestant("payment-worker without a journal", lambda: [*worker, "none"], incoming, inboxes),
-        Contestant("payment-worker, journal in SQLite", lambda: [*worker, next(files)], incoming, inboxes),
-        Contestant(
-            "payment-worker, journal in PostgreSQL",
-            lambda: [*worker, postgresql.create_database(f"journal{next(numbers)}")],
-            incoming,
-            inboxes,
-        ),
+    broker: LocalBroker, folder: Path, count: int, rounds: int, *, quick: bool
+) -> tuple[list[Contestant], list[str]]:
+    """Return the contestants with their rounds, and the names of those among them that are peers."""
+    bodies = payments(count)
+    everyone = await relays(broker, folder)
+    found = await peers(broker, bodies, quick=quick)
+    rules = everything_on(folder)
+    everyone += [
+        await worker(broker, rules, new_sqlite_journals(broker.folder)),
+        await worker(broker, rules, repeat("none"), name=WITHOUT_JOURNAL),
+        *found,
     ]
-    bodies = list(routable(count))
-    for number in range(rounds):
-        for contestant in contestants:
-            contestant.rounds.append(await run_round(connection, contestant, bodies))
-            rate = contestant.rounds[-1].messages_per_second
-            print(f"round {number + 1} of {rounds}: {contestant.name}: {rate:,.0f}/s")
+    connection = await aiormq.connect(broker.url)
+    await play(connection, everyone, bodies, rounds, broker.pid)
     await connection.close()
-    return contestants
+    return everyone, [one.name for one in found]
 
 
-def routable(count: int) -> list[bytes]:
-    """Payments that the default rules dispatch, every one."""
-    bodies = (body for body in generate(2 * count, seed=1) if b'"KWD"' not in body)
-    return [body for body, _ in zip(bodies, range(count), strict=False)]
+def summary_of(everyone: Sequence[Contestant], peer_names: Sequence[str]) -> Mapping[str, float]:
+    """Return the figures that are promised; those without their counterpart are left out."""
+    rates = {one.name: one.median for one in everyone}
+    ours = next(one for one in everyone if one.name == WORKER)
+    found = {
+        "single.payments_per_second": ours.median,
+        "single.vs_bare_aiormq": ours.median / rates[AIORMQ_RELAY],
+        "rss_mb": largest_rss_mb(ours),
+    }
+    if C_RELAY in rates:
+        found["tap_relay.vs_c_relay"] = rates[TAP_RELAY] / rates[C_RELAY]
+        found["single.vs_c_relay"] = ours.median / rates[C_RELAY]
+    if peer_names:
+        found["single.vs_best_peer"] = ours.median / max(rates[name] for name in peer_names)
+    return found
+
+
+def chart_of(everyone: Sequence[Contestant]) -> charts.Bars:
+    """A bar a contestant."""
+    rates = {one.name: [found.messages_per_second for found in one.rounds] for one in everyone}
+    return charts.Bars(TITLE, "messages/s", rates, ours=[WORKER, WITHOUT_JOURNAL])
 
 
 def main(arguments: list[str]) -> None:
     """Run it and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
+    parser.add_argument("--rounds", type=int, help="rounds a contestant (5; 2 with --quick)")
     options = parser.parse_args(arguments)
-    count, rounds = (6_000, 2) if options.quick else (30_000, 5)
-    with (
-        tempfile.TemporaryDirectory() as folder_name,
-        LocalBroker() as broker,
-        LocalPostgresql() as postgresql,
-    ):
-        folder = Path(folder_name)
-        c_relay = build_c_relay(folder)
-        if c_relay is None:
-            print("no C relay: it needs cc and librabbitmq (Debian: apt-get install gcc librabbitmq-dev)")
-        fsync = fsync_ms(broker.folder)
-        contestants = asyncio.run(measure(broker, postgresql, c_relay, count, rounds))
-    size = sum(map(len, routable(1000))) / 1000
-    quick = " --quick" if options.quick else ""
-    notes = [
-        f"{machine()}; fsync of the broker's disk {fsync:.2f} ms.",
-        "One private RabbitMQ node on the same cores, quorum queues, persistent, confirms and mandatory on,",
-        f"{size:.0f} bytes a message, prefetch {PREFETCH}, {count:,} messages a round,",
-        f"{rounds} rounds interleaved. The worker validates, routes by `routing_rules/default.yaml`,",
-        "charges fees and passes the trace context on; nothing is exported.",
-        f"`python -m benchmarks.throughput{quick}`",
-    ]
-    print(
-        write_results(
-            results_folder(options.quick) / "throughput",
-            "One payment a message, one process",
-            notes,
-            contestants,
-            "bare aiormq relay, no work",
-        )
+    count = 6_000 if options.quick else 50_000
+    rounds = options.rounds or (2 if options.quick else 5)
+    with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
+        place = Place.of(broker)
+        everyone, peer_names = uvloop.run(measure(broker, Path(folder), count, rounds, quick=options.quick))
+    base = C_RELAY if any(one.name == C_RELAY for one in everyone) else TAP_RELAY
+    result = Result(
+        name="throughput",
+        title=TITLE,
+        command=" ".join(["python -m benchmarks.throughput", *arguments]),
+        place=place,
+        notes=[
+            "One private RabbitMQ node on the same cores; quorum queues, persistent messages of",
+            f"{MESSAGE_BYTES} bytes, confirms and mandatory on for everybody, prefetch {PREFETCH} where none",
+            f"is named; {count:,} messages a round, a part of them for who is slow, {rounds} rounds,",
+            "interleaved. The worker validates, routes by 20 rules to 5 processors, charges fees, writes its",
+            "journal and passes the trace context on. Relays and peers only hand on; peers decode JSON and",
+            "encode it, each with the fastest of the settings that were tried before the first round.",
+        ],
+        tables=[table(everyone, base)],
+        rows=rows(everyone),
+        summary=summary_of(everyone, peer_names),
+        chart=partial(charts.draw, panels=[chart_of(everyone)]),
     )
+    result.write(quick=options.quick)
 
 
 if __name__ == "__main__":
