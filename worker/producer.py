@@ -39,6 +39,8 @@ class Producer:
 
         Raises:
             PaymentsUnconfirmed: some are not confirmed; it lists them. All others are.
+            Exception: what ``payments`` raised, or what cannot be written as JSON; a note says how many are
+                confirmed.
             TopologyMismatch: there is no such exchange.
         """
         confirmed = 0
@@ -49,7 +51,11 @@ class Producer:
 
         numbered = enumerate(map(_encode, payments), start=1)
         messages = as_messages(numbered, self._batch, self._ordered_by, trace_headers())
-        failures = await self._publisher.publish(messages, count)
+        try:
+            failures = await self._publisher.publish(messages, count)
+        except Exception as error:
+            error.add_note(f"{confirmed:,} of the payments given before it are confirmed")
+            raise
         if isinstance(self._publisher.ended, ConfigurationError):
             raise self._publisher.ended
         if failures:
@@ -75,18 +81,31 @@ async def open_producer(  # noqa: PLR0913 - options by keyword, each with a defa
     ``ordered_by`` names the member of payments whose value keeps an order, as the worker's setting does.
 
     Raises:
+        ValueError: an option is out of its bounds.
         BrokerUnavailable: no address answers.
         AccessRefused: the user, the password or the virtual host is wrong.
     """
     if batch < 1 or in_flight < 1:
         raise ValueError(f"batch and in_flight must be 1 or more, not {batch} and {in_flight}")
-    first, *others = (URL(part.strip()) for part in amqp_url.split(",") if part.strip())
+    if confirm_timeout_seconds <= 0:
+        raise ValueError(f"confirm_timeout_seconds must be more than 0, not {confirm_timeout_seconds:g}")
+    first, *others = _addresses(amqp_url)
     broker = Broker(first, heartbeat_seconds=10, connect_timeout_seconds=10.0, others=tuple(others))
     async with connected(broker, "payment producer") as connection:
         publisher = await Publisher.open(
             connection, exchange, window=in_flight, confirm_timeout_seconds=confirm_timeout_seconds
         )
         yield Producer(publisher, batch, ordered_by)
+
+
+def _addresses(amqp_url: str) -> list[URL]:
+    urls = [URL(part.strip()) for part in amqp_url.split(",") if part.strip()]
+    if not urls or any(url.scheme not in ("amqp", "amqps") or not url.host for url in urls):
+        raise ValueError(  # not repeated here: it may hold a password
+            "amqp_url must be amqp://user:password@host:port/vhost or amqps://..., or several separated by"
+            " commas"
+        )
+    return urls
 
 
 def trace_headers() -> dict[str, str]:

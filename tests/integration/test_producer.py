@@ -162,11 +162,42 @@ async def test_no_confirm_in_time_is_unknown(stage: Stage, broker: LocalBroker) 
     assert info.value.unconfirmed[0].unknown
 
 
-async def test_a_missing_exchange_is_named(stage: Stage) -> None:
-    """It says which, and what creates it."""
+@pytest.mark.parametrize("count", [1, 2000])
+async def test_a_missing_exchange_is_named(stage: Stage, count: int) -> None:
+    """It says which, and what creates it, however many are on their way when the channel closes."""
     async with open_producer(stage.url, exchange="nowhere") as producer:
         with pytest.raises(TopologyMismatch, match=r"no exchange nowhere; .*topology declare"):
-            await producer.publish([payment()])
+            await producer.publish(payment(f"pay-{number}") for number in range(count))
+
+
+async def test_a_source_that_raises_costs_nothing_else(stage: Stage) -> None:
+    """What it gave before is confirmed, and the producer goes on, also after more of that than the window."""
+
+    def source() -> Any:
+        yield from (payment("pay-1"), payment("pay-2"))
+        raise LookupError("the database is away")
+
+    async with open_producer(stage.url, exchange=stage.prefix, in_flight=5) as producer:
+        for _ in range(5):
+            with pytest.raises(LookupError) as info:
+                await producer.publish(source())
+            assert info.value.__notes__ == ["2 of the payments given before it are confirmed"]
+        async with asyncio.timeout(60):
+            assert await producer.publish([payment("pay-3")]) == 1
+    assert len(await stage.take(stage.names.incoming, 11)) == 11
+
+
+async def test_calls_that_are_cancelled_give_their_places_back(stage: Stage) -> None:
+    """A producer whose calls were cancelled before they had begun to send publishes as before."""
+    async with open_producer(stage.url, exchange=stage.prefix, in_flight=5) as producer:
+        for _ in range(5):
+            call = asyncio.create_task(producer.publish([payment("pay-1"), payment("pay-2")]))
+            await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        async with asyncio.timeout(60):
+            assert await producer.publish([payment("pay-3")]) == 1
 
 
 async def test_a_wrong_password_is_said(broker: LocalBroker) -> None:
@@ -176,11 +207,22 @@ async def test_a_wrong_password_is_said(broker: LocalBroker) -> None:
             raise AssertionError
 
 
-async def test_bounds_are_checked() -> None:
-    """There is no batch of none."""
-    with pytest.raises(ValueError, match="must be 1 or more"):
-        async with open_producer("amqp://127.0.0.1", batch=0):
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        ("amqp://127.0.0.1", {"batch": 0}, "must be 1 or more"),
+        ("amqp://127.0.0.1", {"confirm_timeout_seconds": 0}, "must be more than 0"),
+        ("", {}, "must be amqp://user:password@host"),
+        ("user:secret@127.0.0.1:5672", {}, "must be amqp://user:password@host"),
+        ("http://127.0.0.1", {}, "must be amqp://user:password@host"),
+    ],
+)
+async def test_bounds_are_checked(url: str, options: dict[str, Any], words: str) -> None:
+    """There is no batch of none, no time of nothing, and no address that is none; it is not repeated."""
+    with pytest.raises(ValueError, match=words) as info:
+        async with open_producer(url, **options):
             raise AssertionError
+    assert "secret" not in str(info.value)
 
 
 async def test_the_page_shows_what_works(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from aiormq.exceptions import (
     PublishError,
 )
 
-from worker.amqp.connection import frame_max, is_stopped_by, open_channel, return_reason
+from worker.amqp.connection import explain_closing, frame_max, is_stopped_by, open_channel, return_reason
 from worker.amqp.lane import EncodedProperties, Properties
 from worker.amqp.standard import ChannelProperties
 from worker.amqp.wire.frames import CONTENT_FIELDS_BYTES, FRAME_OVERHEAD_BYTES
@@ -90,19 +90,14 @@ class Publisher:
         """Publish all and return those that are not confirmed; ``on_confirmed`` learns the others.
 
         Where the channel ends, no more messages are taken, and those in flight are returned as ``unknown``.
+        Where ``messages`` itself raises, those taken before are waited for first.
         """
         failures: list[Failure] = []
         last_of: dict[str, asyncio.Task[bool]] = {}
         running: set[asyncio.Task[bool]] = set()
 
         async def in_turn(message: Message, before: asyncio.Task[bool] | None) -> bool:
-            try:
-                if before is None or await before:
-                    failure = await self._send(message)
-                else:
-                    failure = Failure(message, f"not sent: one before it of {message.line} is not confirmed")
-            finally:
-                self._slots.release()
+            failure = await self._send_behind(message, before)
             if failure is not None:
                 failures.append(failure)
                 return False
@@ -110,6 +105,10 @@ class Publisher:
             if message.line is not None and last_of[message.line] is asyncio.current_task():
                 del last_of[message.line]
             return True
+
+        def done(task: asyncio.Task[bool]) -> None:
+            running.discard(task)
+            self._slots.release()  # not by the task: one that is cancelled before it begins runs no code
 
         try:
             for message in messages:
@@ -123,12 +122,20 @@ class Publisher:
                 if message.line is not None:
                     last_of[message.line] = task
                 running.add(task)
-                task.add_done_callback(running.discard)
+                task.add_done_callback(done)
             await asyncio.gather(*running)
+        except Exception:
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
         finally:
             for task in running:
                 task.cancel()
         return sorted(failures, key=lambda failure: failure.message.numbers)
+
+    async def _send_behind(self, message: Message, before: asyncio.Task[bool] | None) -> Failure | None:
+        if before is None or await before:
+            return await self._send(message)
+        return Failure(message, f"not sent: one before it of {message.line} is not confirmed")
 
     async def _send(self, message: Message) -> Failure | None:
         if self.ended is not None:
@@ -153,12 +160,15 @@ class Publisher:
         return None
 
     def _explain(self, error: BaseException) -> WorkerError:
+        closing = self._channel.closing
+        if closing.done() and not closing.cancelled():  # the cause; what waits only learns that it is closed
+            error = closing.exception() or error
         if isinstance(error, ChannelNotFoundEntity):
             return TopologyMismatch(
                 f"the broker has no exchange {self.exchange}; `payment-worker topology declare` creates it,"
                 " or check --prefix"
             )
-        return BrokerUnavailable(f"the connection ended: {str(error) or type(error).__name__}")
+        return BrokerUnavailable(f"the connection ended: {explain_closing(error)}")
 
     async def close(self) -> None:
         """End the channel; nothing is sent any more."""
