@@ -40,7 +40,7 @@ async def measure(wanted: Sequence[Dimension], messages: int, rounds: int) -> tu
 async def take_turns(rig: Rig, dimension: Dimension, messages: int, rounds: int) -> Sequence[Measured]:
     """Interleave the rounds of one dimension's variants."""
     everyone = [Measured(variant) for variant in dimension.variants if rig.can_run(variant)]
-    count = max(1, round(rounds * dimension.rounds))
+    count = int(rounds * dimension.rounds)
     for number in range(1, count + 1):
         for one in everyone:
             one.rounds.append(await rig.run(one.variant, messages))

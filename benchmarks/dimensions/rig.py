@@ -19,9 +19,9 @@ from aiormq.abc import AbstractChannel
 from benchmarks.dimensions.collector import Collector, collecting
 from benchmarks.dimensions.feeder import Feeder, feeding
 from benchmarks.dimensions.variants import Variant
+from benchmarks.harness import TICKS_PER_SECOND, usage
 from benchmarks.line_up import C_RELAY, PREFETCH, SOURCE, TARGET, relays
 from benchmarks.rule_files import everything_on
-from benchmarks.usage import idle_seconds, used_by
 from worker.amqp.topology import INBOX
 from worker.local_broker import LocalBroker
 from worker.local_postgresql import LocalPostgresql
@@ -191,11 +191,17 @@ class Rig:
     async def _look(self, pid: int, targets: Sequence[str]) -> Look:
         declared = [await self.channel.queue_declare(queue, passive=True) for queue in targets]
         now = time.perf_counter()
-        own = used_by(pid)
+        own_cpu, rss_mb = usage(pid)
         trees = {"broker": self.broker.pid, "database": self.postgresql.pid, "collector": self.collector.pid}
-        others = {who: used_by(tree).cpu_seconds for who, tree in trees.items() if tree is not None}
-        cpu = {"worker": own.cpu_seconds, **others, "idle": idle_seconds()}
-        return Look(now, sum(each.message_count or 0 for each in declared), cpu, own.rss_mb)
+        others = {who: usage(tree)[0] for who, tree in trees.items() if tree is not None}
+        cpu = {"worker": own_cpu, **others, "idle": _idle_seconds()}
+        return Look(now, sum(each.message_count or 0 for each in declared), cpu, rss_mb)
+
+
+def _idle_seconds() -> float:
+    """How long all cores together have had nothing to do, or waited for a disk, since the start."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return (int(fields[4]) + int(fields[5])) / TICKS_PER_SECOND
 
 
 def _round(looks: Sequence[Look], count: int, spans: int) -> Round:
