@@ -56,6 +56,7 @@ lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON S
 	@$(SETUP) step "JSON Schemas" $(BIN)/python -m schemas.export --check
 
 bench: $(STAMPS)/bench $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## measure throughput and rewrite the tables in benchmarks/results
+	@$(SETUP) c_client
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove what make made; installed system packages stay
