@@ -16,7 +16,7 @@ STEPS = ("worker_steps", "data_plane_steps")
 """Seconds each, and they explain the others."""
 ASIDE = ("money", "routing", "data_plane", "journal")
 """Questions of their own, minutes each; run by name, or with --all."""
-WITH_ROUNDS = frozenset(SHOWN)
+WITH_ROUNDS = frozenset({*SHOWN, "data_plane"})
 """Those that take --rounds."""
 FOLDER = Path(__file__).parent
 

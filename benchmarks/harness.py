@@ -12,9 +12,10 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,26 +23,17 @@ from aiormq.abc import AbstractConnection
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
+from benchmarks.watching import Look, Round, count_messages, round_of, watch
+from worker.lines import NDJSON
+
 RESULTS = Path(__file__).parent / "results"
-POLL_SECONDS = 0.1
-"""Between two looks at the depths. Each look asks every target queue's own process, so it must be rare."""
-DEADLINE_SECONDS = 180.0
+STILL_LOOKS = 10
+"""So many looks that see nothing move."""
 QUORUM: FieldTable = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 Message: TypeAlias = tuple[bytes, Basic.Properties]
 """A body and its properties."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One run of one contestant; the broker's CPU time is that of its whole node."""
-
-    messages_per_second: float
-    cpu_us_per_message: float
-    rss_mb: float
-    broker_cpu_us_per_message: float = 0.0
 
 
 def as_json(body: bytes) -> Message:
@@ -49,12 +41,18 @@ def as_json(body: bytes) -> Message:
     return body, Basic.Properties(delivery_mode=2, content_type="application/json")
 
 
+def as_lines(body: bytes) -> Message:
+    """Return a persistent message of which each line is a payment."""
+    return body, Basic.Properties(delivery_mode=2, content_type=NDJSON)
+
+
 @dataclass(slots=True)
 class Contestant:
     """A command, the queue it empties and the queues it fills.
 
-    ``wrap`` makes a message of a payment as the contestant expects it. ``share`` is how much of a round's
-    messages one that is slow is given.
+    ``wrap`` makes a message of a payment as the contestant expects it, or of ``lines`` payments, one a line.
+    ``gathers`` says that what it sends may hold many, too. ``share`` is how much of a round's payments one
+    that is slow is given.
     """
 
     name: str
@@ -65,6 +63,8 @@ class Contestant:
     rounds: list[Round] = field(default_factory=list)
     wrap: Callable[[bytes], Message] = as_json
     share: float = 1.0
+    lines: int = 1
+    gathers: bool = False
 
     @property
     def median(self) -> float:
@@ -100,21 +100,35 @@ async def run_round(
     bodies: Sequence[bytes],
     broker_pid: int | None = None,
 ) -> Round:
-    """Fill the source, start the contestant, and watch its targets until all messages have arrived."""
+    """Fill the source, start the contestant, and watch its targets until all payments have arrived."""
     channel = await connection.channel()
     for queue in (contestant.source, *contestant.targets):
         await channel.queue_purge(queue)
-    count = max(1, round(contestant.share * len(bodies)))
-    await fill(connection, contestant.source, [contestant.wrap(body) for body in bodies[:count]])
+    given = bodies[: max(1, round(contestant.share * len(bodies)))]
+    parts = [given[start : start + contestant.lines] for start in range(0, len(given), contestant.lines)]
+    await fill(connection, contestant.source, [contestant.wrap(b"\n".join(part)) for part in parts])
 
-    async def depth() -> int:
-        declared = [await channel.queue_declare(queue, passive=True) for queue in contestant.targets]
-        return sum(d.message_count or 0 for d in declared)
+    async def depth(*queues: str) -> int:
+        declared = [await channel.queue_declare(queue, passive=True) for queue in queues]
+        return sum(one.message_count or 0 for one in declared)
 
-    async with started(contestant) as process:
-        found = await _watch(process, depth, count, contestant.name, broker_pid)
+    async def all_there(looks: Sequence[Look]) -> bool:
+        if not contestant.gathers:
+            return looks[-1].arrived >= len(given)
+        # How many messages there will be is not known: all is there once nothing moves any more.
+        still = len(looks) > STILL_LOOKS and looks[-STILL_LOOKS].arrived == looks[-1].arrived > 0
+        return still and not await depth(contestant.source)
+
+    try:
+        async with started(contestant) as process:
+            looks = await watch(process, partial(depth, *contestant.targets), all_there, broker_pid)
+            messages = len(given)
+            if contestant.gathers:
+                messages = await count_messages(connection, contestant.targets, len(given))
+    except RuntimeError as error:
+        raise RuntimeError(f"{contestant.name}: {error}") from error
     await channel.close()
-    return found
+    return round_of(looks, messages, len(given))
 
 
 @asynccontextmanager
@@ -131,66 +145,6 @@ async def started(contestant: Contestant) -> "AsyncIterator[subprocess.Popen[byt
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 30)
-
-
-async def _watch(
-    process: "subprocess.Popen[bytes]",
-    depth: Callable[[], Awaitable[int]],
-    count: int,
-    name: str,
-    broker_pid: int | None,
-) -> Round:
-    """Measure from the look that finds a twentieth arrived to the last one that does not find all."""
-    begun: tuple[float, int, float, float] | None = None
-    measured: Round | None = None
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    arrived, cpu, rss, broker = 0, 0.0, 0.0, 0.0
-    while time.monotonic() < deadline:
-        arrived = await depth()
-        now = time.perf_counter()
-        if process.poll() is None:
-            cpu, rss = usage(process.pid)
-        elif arrived < count:
-            raise RuntimeError(f"{name} ended with {process.returncode} after {arrived} of {count} messages")
-        if broker_pid is not None:
-            broker, _ = usage(broker_pid)
-        if begun is None:
-            if arrived > count // 20:
-                begun = (now, arrived, cpu, broker)
-        elif arrived > begun[1] and (arrived < count or measured is None):
-            moved, microseconds = arrived - begun[1], 1e6 / (arrived - begun[1])
-            measured = Round(
-                moved / (now - begun[0]),
-                microseconds * (cpu - begun[2]),
-                rss,
-                microseconds * (broker - begun[3]),
-            )
-        if measured is not None and arrived >= count:
-            return measured
-        await asyncio.sleep(POLL_SECONDS)
-    raise RuntimeError(f"{name} moved {arrived} of {count} messages within {DEADLINE_SECONDS:g} s")
-
-
-def usage(pid: int) -> tuple[float, float]:
-    """CPU seconds, and resident megabytes, of a process and its children; the largest one's memory."""
-    seconds, largest = 0.0, 0.0
-    for one in [pid, *_children(pid)]:
-        try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            seconds += (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
-            pages = int(Path(f"/proc/{one}/statm").read_text().split()[1])
-        except (OSError, IndexError):
-            continue
-        largest = max(largest, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-    return seconds, largest
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return found + [grandchild for child in found for grandchild in _children(child)]
 
 
 def machine() -> str:

@@ -97,6 +97,7 @@ async def worker(  # noqa: PLR0913 - options by keyword
     *,
     name: str = WORKER,
     prefix: str = "bench",
+    prefetch: int = PREFETCH,
     environment: Mapping[str, str] | None = None,
 ) -> Contestant:
     """Return the real command, one process, and declare its topology.
@@ -104,11 +105,11 @@ async def worker(  # noqa: PLR0913 - options by keyword
     Each start takes the next address of ``journals``, such as ``new_sqlite_journals`` or ``repeat("none")``.
     Settings that differ from the defaults are in ``environment``.
     """
-    settings = load_settings(amqp_url=broker.url, rules=(rules,), prefetch=PREFETCH, prefix=prefix)
+    settings = load_settings(amqp_url=broker.url, rules=(rules,), prefetch=prefetch, prefix=prefix)
     table = load_rules(settings.rules)
     await prepare_topology(settings, table)
     command = [sys.executable, "-m", "worker", "run", "--amqp-url", broker.url, "--rules", str(rules)]
-    command += ["--prefetch", str(PREFETCH), "--prefix", prefix, "--journal"]
+    command += ["--prefetch", str(prefetch), "--prefix", prefix, "--journal"]
     return Contestant(
         name,
         lambda: [*command, next(journals)],

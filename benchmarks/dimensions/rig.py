@@ -19,9 +19,9 @@ from aiormq.abc import AbstractChannel
 from benchmarks.dimensions.collector import Collector, collecting
 from benchmarks.dimensions.feeder import Feeder, feeding
 from benchmarks.dimensions.variants import Variant
-from benchmarks.harness import TICKS_PER_SECOND, usage
 from benchmarks.line_up import C_RELAY, PREFETCH, SOURCE, TARGET, relays
 from benchmarks.rule_files import everything_on
+from benchmarks.watching import TICKS_PER_SECOND, usage
 from worker.amqp.topology import INBOX
 from worker.local_broker import LocalBroker
 from worker.local_postgresql import LocalPostgresql
