@@ -41,6 +41,21 @@ def test_a_new_file_has_to_be_migrated(tmp_path: Path) -> None:
         SqliteJournal.open(tmp_path / "journal.db", "a")
 
 
+def test_no_commit_carries_much_over_to_the_file(path: Path) -> None:
+    """Payments wait while the write-ahead log is carried over: it is done before the log is long."""
+
+    async def claim() -> int:
+        journal = SqliteJournal.open(path, "a")
+        for batch in range(60):
+            await journal.claim([intent(f"pay-{batch}-{n}", body=b"x" * 2000) for n in range(100)], later(0))
+        size = path.with_name(f"{path.name}-wal").stat().st_size
+        await journal.close()
+        return size
+
+    written = 60 * 100 * 2000
+    assert asyncio.run(claim()) < written / 2
+
+
 def test_migrating_twice_changes_nothing(path: Path) -> None:
     """The second time there is nothing to do."""
     assert migrate(path) == (VERSION, VERSION)
