@@ -60,6 +60,7 @@ class NextSteps:
         return self.breakers.of(work.planned().candidates[0].name).state is State.CLOSED
 
     def _without_candidate(self, work: Work) -> Step:
+        work.tries = 0
         pinned_to = work.arrival.pinned_to
         if pinned_to is not None:
             error = OutcomeUnknown(
@@ -117,7 +118,6 @@ class NextSteps:
         work.tries += 1
         if wait is not None:
             return wait
-        work.tries = 0
         work.step = self.after_last_try(work)
         return 0.0
 
@@ -127,6 +127,7 @@ class NextSteps:
         What another worker holds is never dead-lettered for that: it may be dispatched by then, and the claim
         ends with its lease.
         """
+        work.tries = 0  # those of the next step are counted anew, and the first of them is reported
         failure = self._failure(work)
         policy = self.policies.of(failure.code)
         delay = policy.delay_after(work.arrival.attempt)

@@ -9,7 +9,7 @@ from worker.outcome import DeadLettered, Delayed, Dispatched, Duplicate, Outcome
 from worker.source import SUSPECT_AFTER
 from worker.telemetry import attributes as names
 from worker.telemetry.logs import Log
-from worker.work import ToProcessor, Work
+from worker.work import Step, ToAside, ToAsk, ToDead, ToDelay, ToProcessor, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Reporter:
         held_back = not isinstance(work.step, ToProcessor)
         say = self.log.warning if held_back and work.tries <= 1 else self.log.debug
         say(
-            "held back" if held_back else "publish refused", code=code, reason=reason,
+            "held back" if held_back else "publish refused", code=code, reason=_refuser(work.step) + reason,
             payment_id=work.payment_id, processor=work.dispatch and work.dispatch.processor,
             trace_id=work.trace.trace_id, attempt=work.arrival.attempt, tries=work.tries,
         )  # fmt: skip
@@ -93,6 +93,21 @@ def _why_aside(outcome: SetAside) -> str:
     if outcome.crashes < SUSPECT_AFTER:
         return "the message that it was a line of is to be taken alone"
     return f"{outcome.crashes} sessions have ended with it in hand, any of which it may have ended"
+
+
+def _refuser(step: Step) -> str:
+    """Name what a refused publish was for, where it was not for a processor."""
+    match step:
+        case ToDelay():
+            return f"no delay queue of {step.seconds:g} s takes it: "
+        case ToDead():
+            return "no dead-letter queue takes it: "
+        case ToAside():
+            return f"no queue takes it at the exchange {step.exchange}, under {step.routing_key}: "
+        case ToProcessor() | ToAsk():
+            return ""
+        case _:
+            assert_never(step)
 
 
 def _describe(work: Work, outcome: Outcome) -> dict[str, Any]:

@@ -60,6 +60,22 @@ async def test_without_it_nothing_is_acknowledged(bench: Bench, server: LocalPos
     await bench.drained()
 
 
+async def test_sigterm_while_it_is_away(bench: Bench, server: LocalPostgresql) -> None:
+    """A worker that waits for it stops within its deadline; the broker keeps what it held."""
+    worker = bench.start(drain_timeout=0.3)
+    await bench.publish(50)
+    await bench.arrives(50)
+    await asyncio.to_thread(server.stop)
+    await bench.publish(100)
+    await worker.says(lambda log: "journal_unavailable" in log, "that its journal is away")
+    starting = bench.start(drain_timeout=0.3)
+    await starting.says(lambda log: "no session" in log, "that there is no journal")
+    await bench.stop()
+    await bench.safe()
+    await asyncio.to_thread(server.start)
+    await bench.drained(repeats=False)
+
+
 @pytest.fixture
 async def cut_off(
     broker: LocalBroker,
@@ -105,3 +121,21 @@ async def test_a_network_that_falls_silent_loses_nothing(cut_off: tuple[Bench, P
         await asyncio.sleep(1)
     await bench.drained(within_seconds=120)
     assert "has not answered" in worker.log
+
+
+async def test_sigterm_while_it_is_silent(cut_off: tuple[Bench, Proxy]) -> None:
+    """Nor does a worker wait for answers that do not come: it is not killed for being late."""
+    bench, proxy = cut_off
+    with bench.command(PAYMENT_WORKER_DRAIN_TIMEOUT="300ms") as worker:
+        await asyncio.to_thread(worker.wait_for_sessions, 1)
+        await bench.publish(50)
+        await bench.arrives(50)
+        proxy.silence()
+        await bench.publish(100)
+        await asyncio.sleep(0.5)
+        code, _ = await asyncio.to_thread(worker.terminate)
+        assert code == 0, worker.log
+        assert "not everything in flight was finished within 0.3 s" in worker.log
+    proxy.speak()
+    await bench.safe()
+    await bench.drained()

@@ -13,11 +13,30 @@ PAYMENTS = 100
 """Enough for three rounds of confirms: four batches of ten are in flight at once."""
 
 
-async def die_at(bench: Bench, crash: Crash) -> None:
+QUEUES = 3
+"""Each is taken from."""
+LANES_OWN = frozenset({"send", "confirm", "settle"})
+"""Steps that each lane takes in its own way."""
+
+
+async def die_at(bench: Bench, step: str, moment: Moment) -> None:
     """Let a worker die at a point in mid-stream; nothing is lost, and another finishes the work."""
+    crash = Crash(step, moment, call=QUEUES + 1 if step == "take" else 2)
     await bench.publish(PAYMENTS)
     worker = bench.start(crash, max_batch=10)
     assert await worker.ended() == -9, worker.log
+    await bench.safe()
+    await bench.drained()
+
+
+async def die_at_random(bench: Bench, times: int) -> None:
+    """Let workers die, one after another, while payments come in."""
+    async with bench.load.streaming(per_second=300):
+        for _ in range(times):
+            worker = bench.start()
+            await asyncio.sleep(bench.chance.uniform(0, 0.6))
+            worker.kill()
+            assert await worker.ended() == -9
     await bench.safe()
     await bench.drained()
 
@@ -35,18 +54,28 @@ async def die_at(bench: Bench, crash: Crash) -> None:
 )
 async def test_death_at_a_step_loses_nothing(bench: Bench, step: str, moment: Moment) -> None:
     """Wherever it dies, what it held comes again, and a repeat is the same bytes to the same processor."""
-    queues = 3  # each is taken from
-    await die_at(bench, Crash(step, moment, call=queues + 1 if step == "take" else 2))
+    await die_at(bench, step, moment)
+
+
+@pytest.mark.parametrize("lane", ["standard"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=() if step in LANES_OWN else pytest.mark.whole) for step in STEPS]
+)
+async def test_death_at_a_step_of_the_standard_lane_loses_nothing(
+    bench: Bench, step: str, moment: Moment
+) -> None:
+    """Nor where it dies over aiormq's own channels."""
+    await die_at(bench, step, moment)
 
 
 @pytest.mark.parametrize(("lane", "kept_in"), [*((lane, "sqlite") for lane in LANES), ("tap", "postgresql")])
 async def test_deaths_at_random_under_load_lose_nothing(bench: Bench, scale: Scale) -> None:
     """However often and whenever it dies while payments come in, all of them arrive in the end."""
-    async with bench.load.streaming(per_second=300):
-        for _ in range(scale(6, 200)):
-            worker = bench.start()
-            await asyncio.sleep(bench.chance.uniform(0, 0.6))
-            worker.kill()
-            assert await worker.ended() == -9
-    await bench.safe()
-    await bench.drained()
+    await die_at_random(bench, scale(6, 200))
+
+
+@pytest.mark.forgetful
+async def test_deaths_at_random_without_a_journal_lose_nothing(bench: Bench, scale: Scale) -> None:
+    """All arrive though nobody remembers; by the same rules a repeat is the same dispatch again."""
+    await die_at_random(bench, scale(6, 200))

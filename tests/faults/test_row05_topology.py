@@ -9,7 +9,14 @@ from yarl import URL
 
 from tests.support.bench import Bench
 from tests.support.load import channel_to
+from tests.support.stage import eventually
 from worker.local_broker import LocalBroker
+
+
+def dispatched(bench: Bench, kind: str) -> set[str]:
+    """The payments of this type that have been found at a processor."""
+    sent = {one.payment_id for one in bench.load.sent if one.routing_key.startswith(kind)}
+    return sent & bench.ledger.dispatched.keys()
 
 
 async def test_an_incoming_queue_that_goes_comes_back(bench: Bench) -> None:
@@ -55,6 +62,46 @@ async def test_an_inbox_that_goes_sends_its_payments_elsewhere_or_later(bench: B
         "beta",
         "gamma",
     }
+
+
+async def test_delay_queues_that_go_hold_payments_back(bench: Bench) -> None:
+    """A refused payment that no delay queue takes stays unacknowledged until one is there again."""
+    worker = bench.start()
+    async with bench.load.streaming(100, "voucher"):
+        await bench.arrives(30)
+        await bench.delete(*map(bench.names.delay, bench.settings.delay_steps))
+        await bench.unbind("alpha")
+        await bench.publish(20, "card")
+        await worker.says(lambda log: "held back" in log, "that it holds payments back")
+        assert "no delay queue of 0.2 s takes it: returned by the broker" in worker.log
+        await bench.collect(dead=False)
+        assert not dispatched(bench, "card")
+        await bench.declare()  # what is bound by it is bound again, alpha's inbox too
+    await bench.drained(repeats=False)
+
+
+async def test_a_dead_letter_queue_that_goes_holds_bad_payments_back(bench: Bench) -> None:
+    """Bad payments stay unacknowledged until it is there again, and good ones pass meanwhile."""
+    bench.load.bad_share = 0.0
+    worker = bench.start()
+    async with bench.load.streaming(per_second=100):
+        await bench.arrives(30)
+        await bench.delete(bench.names.dead)
+        bench.load.bad_share = 0.2
+        await worker.says(lambda log: "held back" in log, "that it holds payments back")
+        assert "no dead-letter queue takes it: returned by the broker" in worker.log
+        bench.load.bad_share = 0.0
+        good = bench.load.make(50, "card")
+        await bench.load.publish(good)
+
+        async def good_ones_pass() -> bool:
+            await bench.collect(dead=False)
+            return dispatched(bench, "card").issuperset(one.payment_id for one in good)
+
+        await eventually(good_ones_pass, "good payments at their processor")
+        assert '"dead_lettered"' not in worker.log
+        await bench.declare()
+    await bench.drained(repeats=False)
 
 
 async def test_a_processors_exchange_that_goes_is_declared_again(bench: Bench) -> None:

@@ -148,6 +148,12 @@ class Bench:
         async with channel_to(self.url) as channel:
             await channel.queue_bind(self.ledger.inbox_of(processor), self.exchange_of(processor), "#")
 
+    async def delete(self, *queues: str) -> None:
+        """Delete queues, with what is in them."""
+        async with channel_to(self.url) as channel:
+            for queue in queues:
+                await channel.queue_delete(queue)
+
     def without_breakers(self) -> None:
         """Let no number of refusals open a circuit breaker in workers started from now on."""
         rules = self.rules.read_text()

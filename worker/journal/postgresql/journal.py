@@ -56,6 +56,11 @@ class _Lane:
 
     connection: "AsyncConnection[Any] | None" = None
 
+    def drop(self) -> None:
+        """Break the connection off, without a word to a server that may not be listening."""
+        if self.connection is not None:
+            self.connection.pgconn.finish()
+
     async def close(self) -> None:
         """Close the connection, if there is one."""
         connection, self.connection = self.connection, None
@@ -80,7 +85,7 @@ class PostgresqlJournal:
     _doubtful: dict[str, int] = field(default_factory=dict)
     _waiting: deque[_Request] = field(default_factory=deque)
     _idle: list[_Lane] = field(default_factory=lambda: [_Lane() for _ in range(CONNECTIONS)])
-    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _tasks: dict["asyncio.Task[None]", tuple[_Lane, Sequence[_Request]]] = field(default_factory=dict)
     _closed: bool = False
     _careful_for: int = 0
 
@@ -118,6 +123,11 @@ class PostgresqlJournal:
     async def close(self) -> None:
         """See ``Journal``."""
         self._closed = True
+        self._waiting = deque(request for request in self._waiting if not request.answer.cancelled())
+        for task, (lane, group) in self._tasks.items():
+            if all(request.answer.cancelled() for request in group):
+                lane.drop()
+                task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
         for lane in self._idle:
@@ -136,9 +146,10 @@ class PostgresqlJournal:
     def _start(self) -> None:
         """Start transactions for what waits, as long as connections are idle."""
         while self._waiting and self._idle:
-            task = asyncio.get_running_loop().create_task(self._serve(self._idle.pop(), self._take()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            lane, group = self._idle.pop(), self._take()
+            task = asyncio.get_running_loop().create_task(self._serve(lane, group))
+            self._tasks[task] = lane, group
+            task.add_done_callback(self._tasks.pop)
 
     def _take(self) -> Sequence[_Request]:
         """Take the request that has waited longest, and those of its kind."""
