@@ -2,10 +2,11 @@
 
     python ledger.py --amqp-url amqp://guest:guest@127.0.0.1:5672/ ledger.db
 
-Each payment that is dispatched is owed to us by its processor (gross), by us to its merchant (net), and earns
-us the fees; a payment that its processor gives back is posted the other way round. Events come at least once:
-the event's id is the posting's key, so a repeat changes nothing. Amounts are integers of 1/10**12 of a unit,
-kept as text, since they may need more than SQLite's 64 bits.
+Each payment that is dispatched is owed to us by its processor (gross), by us to its merchant (net, or each
+account's share of it where the rules divide it), and earns us the fees; a payment that its processor gives
+back is posted the other way round. Events come at least once: the event's id is the posting's key, so a
+repeat changes nothing. Amounts are integers of 1/10**12 of a unit, kept as text, since they may need more
+than SQLite's 64 bits.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def post(connection: sqlite3.Connection, event: dict[str, Any]) -> bool:
         return False
     lines = [
         (f"receivable:{event['processor']}", event["gross"], sign),
-        (f"payable:{event['merchant_id']}", event["net"], -sign),
+        *((account, amount, -sign) for account, amount in payable(event)),
         *((f"revenue:{fee['name']}", fee["amount"], -sign) for fee in event["fees"]),
     ]
     entries = [
@@ -57,6 +58,14 @@ def post(connection: sqlite3.Connection, event: dict[str, Any]) -> bool:
             return False
         connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", entries)
     return True
+
+
+def payable(event: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """Return what the merchant is owed, by account where the net is divided."""
+    merchant = f"payable:{event['merchant_id']}"
+    if "accounts" not in event:
+        return [(merchant, event["net"])]
+    return [(f"{merchant}:{share['account']}", share["amount"]) for share in event["accounts"]]
 
 
 def units(value: str) -> int:

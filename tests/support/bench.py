@@ -231,8 +231,19 @@ class Bench:
     ) -> None:
         """With every fault healed, all payments arrive, the workers stop in order, and the books balance.
 
-        What a worker held when it was stopped is for the next one, until nothing is left. A journal that was
-        lost has no books to be ``audited``.
+        A journal that was lost has no books to be ``audited``.
+        """
+        await self.at_rest(within_seconds)
+        self.ledger.check(self.load.sent, repeats=repeats, may_die=may_die)
+        address = self.settings.journal_address
+        if audited and not isinstance(address, NoJournal):
+            found = {payment_id: messages[0][0] for payment_id, messages in self.ledger.dispatched.items()}
+            await asyncio.to_thread(check_journal, address, found)
+
+    async def at_rest(self, within_seconds: float = DRAIN_SECONDS) -> None:
+        """With every fault healed, all payments arrive and the workers stop in order.
+
+        What a worker held when it was stopped is for the next one, until nothing is left.
         """
         deadline = time.monotonic() + within_seconds
         left: Mapping[str, int] = {"everything": len(self.load.sent)}
@@ -243,11 +254,6 @@ class Bench:
             await self.stop()
             left = await self.depths()
         await self.collect()
-        self.ledger.check(self.load.sent, repeats=repeats, may_die=may_die)
-        address = self.settings.journal_address
-        if audited and not isinstance(address, NoJournal):
-            found = {payment_id: messages[0][0] for payment_id, messages in self.ledger.dispatched.items()}
-            await asyncio.to_thread(check_journal, address, found)
 
     async def _wait_for_all(self, within_seconds: float) -> None:
         """Wait until every payment is found and none waits; those that workers hold do not count."""
