@@ -48,12 +48,12 @@ QUICK = Pace(count=8_000, rounds=2, samples=15, interval_seconds=0.1)
 async def line_up(broker: LocalBroker, folder: Path) -> list[Contestant]:
     """Everyone who moves messages: relays, and the worker on both lanes."""
     everyone = await relays(broker, folder)
-    rules = everything_on(folder)
-    return everyone + [await worker_on(lane, broker, rules, f"bench-{lane}") for lane in LANES]
+    return everyone + [await worker_on(lane, broker, folder, f"bench-{lane}") for lane in LANES]
 
 
-async def worker_on(lane: str, broker: LocalBroker, rules: Path, prefix: str) -> Contestant:
+async def worker_on(lane: str, broker: LocalBroker, folder: Path, prefix: str) -> Contestant:
     """The worker without a journal."""
+    rules = everything_on(folder, prefix=prefix)
     name = f"payment-worker on the {lane} lane"
     return await worker(
         broker, rules, repeat("none"), name=name, prefix=prefix, environment={LANE_VARIABLE: lane}
@@ -87,12 +87,11 @@ async def measure_latency(broker: LocalBroker, folder: Path, pace: Pace) -> dict
     producer = await connection.channel(publisher_confirms=True)
     consumer = await (await aiormq.connect(broker.url)).channel()
     ways = {"no worker: one exchange, one queue": TARGET}
-    rules = everything_on(folder)
     async with AsyncExitStack() as stack:
         inboxes = {TARGET}
         for lane in LANES:
             prefix = f"late-{lane}"
-            one = await worker_on(lane, broker, rules, prefix)
+            one = await worker_on(lane, broker, folder, prefix)
             inboxes |= set(one.targets)
             await stack.enter_async_context(started(one))
             await consuming(producer, one)

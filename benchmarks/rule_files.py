@@ -42,30 +42,45 @@ def _padded(body: bytes) -> bytes:
 
 
 def everything_on(
-    folder: Path, rules: int = 20, processors: int = 5, batch: Mapping[str, Any] | None = None
+    folder: Path,
+    rules: int = 20,
+    processors: int = 5,
+    batch: Mapping[str, Any] | None = None,
+    prefix: str | None = None,
 ) -> Path:
     """Write a rule file with fees, and so many rules and processors, to a new file in ``folder``.
 
-    ``batch`` is what every processor asks for, such as ``{"max_payments": 100, "max_wait": "5ms"}``.
+    ``batch`` is what every processor asks for, such as ``{"max_payments": 100, "max_wait": "5ms"}``. With a
+    ``prefix`` the processors' exchanges have it, since an inbox belongs to the workers of one prefix.
     """
     names = [*PROCESSORS[:processors], *(f"processor-{n}" for n in range(len(PROCESSORS), processors))]
     document = {
         "version": 1,
         "groups": {"europe": _EUROPE},
-        "processors": {name: _processor(batch) for name in names},
+        "processors": {name: _processor(name, batch, prefix) for name in names},
         "fees": _FEES,
         "rules": list(_rules(rules, names)),
         "default": {"reject": {"code": "no_route", "reason": "no rule covers this payment"}},
     }
-    suffix = "" if batch is None else "-batched"
-    path = folder / f"rules-{rules}-{processors}{suffix}.yaml"
+    marks = [
+        "rules",
+        str(rules),
+        str(processors),
+        *([prefix] if prefix else []),
+        *(["batched"] if batch else []),
+    ]
+    path = folder / f"{'-'.join(marks)}.yaml"
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return path
 
 
-def _processor(batch: Mapping[str, Any] | None) -> dict[str, Any]:
-    cost = {"components": [{"name": "acquiring", "percent": "0.55"}]}
-    return {"cost": cost} if batch is None else {"cost": cost, "batch": dict(batch)}
+def _processor(name: str, batch: Mapping[str, Any] | None, prefix: str | None) -> dict[str, Any]:
+    made: dict[str, Any] = {"cost": {"components": [{"name": "acquiring", "percent": "0.55"}]}}
+    if batch is not None:
+        made["batch"] = dict(batch)
+    if prefix is not None:
+        made["exchange"] = f"{prefix}.processor.{name}"
+    return made
 
 
 _FEES: Final[dict[str, Any]] = {
