@@ -95,6 +95,17 @@ class Consumer:
         seconds = round(wait_seconds, 2)
         say("no session", queue=self.source.queue, reason=str(error), retry_in_seconds=seconds)
 
+    def _report_blocked(self, blocked: bool) -> None:
+        if not self.main:
+            return
+        if blocked:
+            self.shared.log.warning(
+                "broker blocks publishers",
+                reason="it is short of memory or disk; nothing is taken until it has enough again",
+            )
+        else:
+            self.shared.log.info("broker takes publishes again")
+
     async def _mend(self, lane: AnyLane) -> None:
         """Say which exchanges are missing, and have them declared again where the topology is ours."""
         shared = self.shared
@@ -109,10 +120,14 @@ class Consumer:
             await asyncio.sleep(MEND_SECONDS)
 
     async def _watch(self, lane: AnyLane) -> None:
-        """End the session when the queue does not deliver what waits in it."""
+        """End the session when the queue does not deliver what waits in it; say when the broker blocks it."""
         watchdog = Watchdog(standby=self.source.aside is None or self.source.in_order)
+        blocked = False
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            if lane.blocked is not blocked:
+                blocked = not blocked
+                self._report_blocked(blocked)
             try:
                 sight = await lane.look(self.source.queue)
             except WorkerError as error:

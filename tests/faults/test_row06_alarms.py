@@ -33,3 +33,18 @@ async def test_an_alarm_only_holds_payments_up(node_bench: Bench, node: LocalBro
         await bench.arrives(len(bench.load.sent) + 50)
     await bench.drained(repeats=False)
     assert worker.sessions == 1
+
+
+async def test_the_log_says_that_the_broker_blocks(node_bench: Bench, node: LocalBroker) -> None:
+    """A worker that waits for an alarm's end says so, and when it goes on."""
+    bench = node_bench
+    start, end = ALARMS["memory"]
+    await bench.publish(100)
+    await asyncio.to_thread(node.rabbitmqctl, *start)
+    try:
+        worker = bench.start()
+        await worker.says(lambda log: "broker blocks publishers" in log, "that it is blocked", 60)
+    finally:
+        await asyncio.to_thread(node.rabbitmqctl, *end)
+    await worker.says(lambda log: "broker takes publishes again" in log, "that it is not any more", 60)
+    await bench.drained(repeats=False)

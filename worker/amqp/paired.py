@@ -165,6 +165,11 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         if self._flushing is not None:
             self._flushing.cancel()
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker blocks publishers, for want of memory or disk; nothing is taken meanwhile."""
+        return self._ended is None and self._is_blocked()
+
     async def take(self, max_deliveries: int) -> Sequence[DeliveryT]:
         """See ``Lane.take``. It waits while what was taken could not be sent."""
         arrived = self._arrived
