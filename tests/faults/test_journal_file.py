@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.conftest import Scale
 from tests.support.bench import Bench
+from tests.support.load import CANDIDATES
 from worker.journal.opening import prepare_journal
 from worker.journal.sqlite.backup import back_up
 
@@ -64,7 +65,7 @@ async def at_work(bench: Bench) -> None:
 async def held_up(bench: Bench, reason: str) -> None:
     """Publish into the fault: it is said what is wrong, without spinning, and nothing is sent."""
     worker = bench.workers[-1]
-    await bench.publish(300)
+    await bench.publish(300, *CANDIDATES)  # what cannot be read needs no claim to die
     await worker.says(lambda log: reason in log, "what is wrong with the journal")
     await asyncio.sleep(1)
     await bench.collect()
@@ -125,7 +126,7 @@ async def test_a_file_that_another_process_locks(bench: Bench, file: Path, scale
     await at_work(bench)
     worker = bench.workers[-1]
     with locked(file):
-        await bench.publish(300)
+        await bench.publish(300, *CANDIDATES)  # what cannot be read needs no claim to die
         if scale(False, True):
             await worker.says(lambda log: "another process holds it" in log, "who is waited for")
         else:
