@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from worker.amqp.wire.frames import DEFAULT_FRAME_MAX_BYTES
 from worker.errors import AccessRefused, BrokerUnavailable, WorkerError
 
 LIBRARY_LOGGERS: Final = ("aio_pika", "aiormq")
+_TLS_FILES: Final = ("cafile", "capath", "certfile", "keyfile")
 ConnectionT = TypeVar("ConnectionT", bound=aio_pika.Connection)
 
 
@@ -187,11 +189,8 @@ def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
         return AccessRefused(
             f"{broker.address} refuses the virtual host: it does not exist, or the user may not use it"
         )
-    if (refused := _tls_error(error)) is not None:
-        return BrokerUnavailable(
-            f"no TLS connection to {broker.address}: {refused}; `cafile=` in the AMQP URL names the"
-            " certificate authority to trust"
-        )
+    if (trouble := _tls_trouble(error, broker.url)) is not None:
+        return BrokerUnavailable(f"no TLS connection to {broker.address}: {trouble}")
     if isinstance(error, TimeoutError):
         return BrokerUnavailable(
             f"no answer from {broker.address} within {broker.connect_timeout_seconds:g} s; is it RabbitMQ?"
@@ -207,11 +206,23 @@ def _explain(error: BaseException, broker: Broker) -> WorkerError | None:
     return None
 
 
-def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """Return the TLS error that this is, or that aiormq has wrapped."""
+def _tls_trouble(error: BaseException | None, url: URL) -> str | None:
+    """Return what is wrong with TLS, in words; None where it is something else.
+
+    That is a TLS error, which aiormq may have wrapped, or a file that the URL names and nobody can read.
+    """
+    named = ((name, url.query.get(name)) for name in _TLS_FILES if url.scheme == "amqps")
+    for name, path in named:
+        if path is not None and not os.access(path, os.R_OK):
+            return f"`{name}=` in the AMQP URL names {path}, which is not there or cannot be read"
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__
-    return error
+    if error is None:
+        return None
+    return (
+        f"{error}; `cafile=` in the AMQP URL names the certificate authority to trust, `certfile=` and"
+        " `keyfile=` a certificate of our own"
+    )
 
 
 def _closed_instead_of_opened(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import aio_pika
 import pytest
@@ -37,6 +38,15 @@ def test_a_tls_error_that_aiormq_has_wrapped_is_named() -> None:
     assert "no TLS connection to amqps://user@broker.example:5671/" in str(explained)
     assert "cafile=" in str(explained)
     assert "secret" not in str(explained)
+
+
+@pytest.mark.parametrize("name", ["cafile", "capath", "certfile", "keyfile"])
+async def test_a_file_for_tls_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
+    """What is wrong is the URL, not a broker that does not run."""
+    url = URL("amqps://user:secret@127.0.0.1:1/").update_query({name: str(tmp_path / "none.pem")})
+    with pytest.raises(BrokerUnavailable, match=rf"`{name}=` .*none\.pem, which is not there") as info:
+        await connect(Broker(url, 10, 60.0), "a test", aio_pika.Connection)
+    assert "secret" not in str(info.value)
 
 
 @pytest.mark.parametrize("error", [StopAsyncIteration(), asyncio.CancelledError()])
