@@ -35,9 +35,8 @@ YARDSTICK_SHARE: Final = 0.5
 
 
 def name_of(size: int, *, gathers: bool) -> str:
-    """The row's name."""
-    out = "batches out" if gathers else "one a message out"
-    return f"payment-worker, everything on: {size} a message in, {out}"
+    """Name the row."""
+    return f"worker: {size} a message in, {'batches out' if gathers else 'singles out'}"
 
 
 async def line_up(broker: LocalBroker, folder: Path) -> list[Contestant]:
