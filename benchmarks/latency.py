@@ -19,16 +19,18 @@ import uvloop
 
 from benchmarks import line_up
 from benchmarks.open_loop.field import Field
-from benchmarks.open_loop.loads import Entrant, Load, named, percentiles, plan
+from benchmarks.open_loop.loads import Entrant, Load, named, peers_of, percentiles, plan
 from benchmarks.open_loop.report import compared, draw, tables
 from benchmarks.open_loop.traffic import Traffic
 from benchmarks.results import Place, Result
 from benchmarks.rule_files import everything_on, payments
 from worker.local_broker import LocalBroker
 
-WINDOW: Final = 3 * line_up.PREFETCH
-"""Payments under way while a capacity is measured: one prefetch at work, and more than one waiting."""
+WINDOW: Final = 2 * line_up.PREFETCH
+"""Payments under way while a capacity is measured: one prefetch at work, and one waiting."""
 FIRST_SHARE: Final = 0.2
+PEER_TRIAL: Final = 2000
+"""Payments with which each of a peer's settings is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,16 @@ class Pace:
     warm_up_seconds: float
 
 
-FULL = Pace(rounds=3, load_seconds=3.5, capacity_rounds=3, capacity_seconds=2.0, warm_up_seconds=1.0)
-QUICK = Pace(rounds=2, load_seconds=1.0, capacity_rounds=1, capacity_seconds=1.0, warm_up_seconds=0.5)
+FULL = Pace(rounds=3, load_seconds=3.0, capacity_rounds=2, capacity_seconds=2.0, warm_up_seconds=1.0)
+QUICK = Pace(rounds=1, load_seconds=0.7, capacity_rounds=1, capacity_seconds=0.7, warm_up_seconds=0.3)
 
 
-async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> list[Entrant]:
+async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str, *, quick: bool) -> list[Entrant]:
     """Measure every capacity, then every load, the contestants in turn each round."""
     contestants = [
         *await line_up.relays(broker, folder),
         await line_up.worker(broker, everything_on(folder), line_up.new_sqlite_journals(folder)),
+        *await line_up.peers(broker, payments(PEER_TRIAL), quick=quick),
     ]
     entrants = [Entrant(one) for one in contestants if only in one.name]
     if not entrants:
@@ -66,7 +69,7 @@ async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str) -> l
             one.capacities.append(rate)
             print(f"capacity {number} of {pace.capacity_rounds}: {one.name}: {rate:,.0f}/s", flush=True)
     worker = named(entrants, line_up.WORKER) or entrants[-1]
-    plan(entrants, worker, named(entrants, line_up.AIORMQ_RELAY) or entrants[0])
+    plan(entrants, worker, named(entrants, line_up.AIORMQ_RELAY) or entrants[0], peers_of(entrants))
     for number in range(1, pace.rounds + 1):
         for one in entrants:
             async with field.under_way(one.contestant) as (traffic, _):
@@ -101,7 +104,7 @@ def conditions(pace: Pace) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Run it and write the tables."""
     parser = argparse.ArgumentParser("python -m benchmarks.latency", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two short rounds; no results are kept")
+    parser.add_argument("--quick", action="store_true", help="a short round; no results are kept")
     parser.add_argument("--rounds", type=int, help="rounds of each load")
     parser.add_argument("--only", default="", help="only who has this in the name; no results are kept")
     options = parser.parse_args(arguments)
@@ -110,7 +113,7 @@ def main(arguments: list[str]) -> None:
         pace = replace(pace, rounds=options.rounds)
     with tempfile.TemporaryDirectory() as built, LocalBroker() as broker:
         place = Place.of(broker)
-        entrants = uvloop.run(measure(broker, Path(built), pace, options.only))
+        entrants = uvloop.run(measure(broker, Path(built), pace, options.only, quick=options.quick))
     summary, found = compared(entrants)
     result = Result(
         name="latency",

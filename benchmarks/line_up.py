@@ -38,6 +38,7 @@ C_RELAY: Final = "C relay, no work"
 TAP_RELAY: Final = "tap relay, no work"
 AIORMQ_RELAY: Final = "bare aiormq relay, no work"
 AIO_PIKA_RELAY: Final = "bare aio-pika relay, no work"
+RELAYS: Final = (C_RELAY, TAP_RELAY, AIORMQ_RELAY, AIO_PIKA_RELAY)
 WORKER: Final = "payment-worker, everything on"
 
 SHARES: Final = {AIORMQ_RELAY: 0.5, AIO_PIKA_RELAY: 0.25}

@@ -4,18 +4,20 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 import aiormq
 from aiormq.abc import AbstractChannel
 
-from benchmarks.harness import Contestant
-from benchmarks.open_loop.traffic import Bodies, Traffic, open_traffic
+from benchmarks.harness import Contestant, Message
+from benchmarks.open_loop.traffic import Numbered, Traffic, open_traffic
 from benchmarks.rule_files import payments
 
 START_SECONDS: Final = 60.0
+PAYMENTS: Final = 1000
+"""Different ones, which come again under new ids."""
 
 
 class Field:
@@ -23,7 +25,7 @@ class Field:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._bodies = Bodies(payments(2000))
+        self._messages: dict[Callable[[bytes], Message], Numbered] = {}
         self._next = 1
 
     @asynccontextmanager
@@ -32,6 +34,9 @@ class Field:
 
         It gets these two, and the contestant's process id.
         """
+        wrap = contestant.wrap
+        if (messages := self._messages.get(wrap)) is None:
+            messages = self._messages[wrap] = Numbered(payments(PAYMENTS), wrap)
         connection = await aiormq.connect(self.url)
         channel = await connection.channel()
         for queue in (contestant.source, *contestant.targets):
@@ -46,9 +51,7 @@ class Field:
             await _consumes(channel, contestant, process)
             await connection.close()
             targets = contestant.targets
-            async with open_traffic(
-                self.url, contestant.source, targets, self._bodies, self._next
-            ) as traffic:
+            async with open_traffic(self.url, contestant.source, targets, messages, self._next) as traffic:
                 try:
                     yield traffic, process.pid
                 finally:

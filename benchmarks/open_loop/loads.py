@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from benchmarks import line_up
 from benchmarks.harness import Contestant
 
 PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9)
@@ -94,11 +95,12 @@ class Entrant:
             self.loads.append(Load(rate, share, label))
 
 
-def plan(entrants: Sequence[Entrant], worker: Entrant, relay: Entrant) -> None:
+def plan(entrants: Sequence[Entrant], worker: Entrant, relay: Entrant, peers: Sequence[Entrant] = ()) -> None:
     """Give everyone the shares of its own capacity, and the rates at which it is compared with others.
 
     Everyone who takes it gets the worker's half load. Where the bare relay does not take it, the worker gets
-    the relay's half load and its highest load instead.
+    the relay's half load and its highest load instead. The worker also gets the half load of the fastest of
+    the peers.
     """
     for entrant in entrants:
         entrant.loads = [Load(share * entrant.capacity, share, f"{share:.0%}") for share in SHARES]
@@ -108,8 +110,15 @@ def plan(entrants: Sequence[Entrant], worker: Entrant, relay: Entrant) -> None:
     if relay.at_rate(half) is None:
         for share in (HALF, HIGHEST):
             worker.add(relay.at_share(share).rate, f"the bare relay's {share:.0%}")
+    if peers:
+        worker.add(fastest(peers).at_share(HALF).rate, "the fastest peer's half load")
     for entrant in entrants:
         entrant.loads.sort(key=lambda load: load.rate)
+
+
+def fastest(entrants: Sequence[Entrant]) -> Entrant:
+    """Return the one with the highest capacity."""
+    return max(entrants, key=lambda one: one.capacity)
 
 
 def same_rate(worker: Entrant, relay: Entrant) -> list[tuple[Load, Load]]:
@@ -123,6 +132,12 @@ def same_rate(worker: Entrant, relay: Entrant) -> list[tuple[Load, Load]]:
         return [(half, there)]
     pairs = [(worker.at_rate(load.rate), load) for load in map(relay.at_share, (HALF, HIGHEST))]
     return [(ours, theirs) for ours, theirs in pairs if ours is not None]
+
+
+def peers_of(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Return those that are neither the worker nor a relay."""
+    others = {line_up.WORKER, *line_up.RELAYS}
+    return [one for one in entrants if one.name not in others]
 
 
 def named(entrants: Sequence[Entrant], name: str) -> Entrant | None:

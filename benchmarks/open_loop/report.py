@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import charts, line_up
-from benchmarks.open_loop.loads import HALF, SHARES, Entrant, named, same_rate
+from benchmarks.open_loop.loads import HALF, SHARES, Entrant, fastest, named, peers_of, same_rate
 from benchmarks.results import Table, shown, spread
 
 
@@ -59,12 +59,19 @@ def compared(entrants: Sequence[Entrant]) -> tuple[dict[str, float], list[str]]:
     if tap is not None and (there := tap.at_rate(half.rate)) is not None:
         ratio = half.median(99.0) / there.median(99.0)
         notes.append(f"At the worker's half load its p99 is {ratio:.2f} times the tap relay's.")
-    work_free = {line_up.C_RELAY, line_up.TAP_RELAY, line_up.AIORMQ_RELAY, line_up.AIO_PIKA_RELAY}
-    peers = [one for one in entrants if one is not worker and one.name not in work_free]
-    if peers:
+    if peers := peers_of(entrants):
         best = min(peers, key=lambda one: one.at_share(HALF).median(99.0))
         summary["latency.p99_vs_best_peer"] = half.median(99.0) / best.at_share(HALF).median(99.0)
-        notes.append(f"The best peer at its own half load is {best.name}.")
+        quick, theirs = fastest(peers), fastest(peers).at_share(HALF)
+        if (ours := worker.at_rate(theirs.rate)) is not None:
+            notes.append(
+                f"At the half load of the fastest peer, {theirs.rate:,.0f}/s, the worker's p99 is"
+                f" {ours.median(99.0):.1f} ms, and that of {quick.name} {theirs.median(99.0):.1f} ms."
+            )
+        notes.append(
+            f"`latency.p99_vs_best_peer` is to the best peer at its own half load: {best.name},"
+            f" {best.at_share(HALF).median(99.0):.1f} ms at {best.at_share(HALF).rate:,.0f}/s."
+        )
     return summary, notes
 
 

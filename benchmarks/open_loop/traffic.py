@@ -9,17 +9,17 @@ import itertools
 import os
 import time
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from yarl import URL
 
+from benchmarks.harness import Message, as_json
 from benchmarks.open_loop.ticks import open_ticks
 from worker.amqp.connection import Broker, connect, open_channel, underlay
-from worker.amqp.lane import Properties
 from worker.amqp.tap import TappedConnection
-from worker.amqp.wire import Confirm, Delivery, Event, PublishRoute, encode_properties
+from worker.amqp.wire import Confirm, Delivery, Event, PublishRoute
 
 TICK_SECONDS: Final = 0.001
 """The schedule's grain, or where it is longer the time between two messages.
@@ -28,24 +28,35 @@ What falls due within one tick is due at its start, all at once: a producer that
 would take too much of the machine."""
 MARK: Final = b'"payment_id":"loop-'
 _DIGITS: Final = 10
+_BLANK: Final = b"loop-" + _DIGITS * b"0"
 _SILENCE_SECONDS: Final = 60.0
+_SLOWEST_SECONDS: Final = 10.0
 _NEVER: Final = 0.0
 
 clock = time.perf_counter
 
 
-class Bodies:
-    """Payments over and over, each time with the next number in the payment id, from 1 on."""
+class Numbered:
+    """Messages of payments over and over, each time with the next number in the payment id, from 1 on.
 
-    def __init__(self, payments: Sequence[bytes]) -> None:
-        parts = (payment.partition(b'"payment_id":"') for payment in payments)
-        self._templates = [
-            (before + MARK, payment_id[payment_id.index(b'"') :]) for before, _, payment_id in parts
-        ]
+    ``wrap`` makes a message of a payment as the contestant expects it; the id stands wherever it put it.
+    """
 
-    def __getitem__(self, number: int) -> bytes:
-        before, after = self._templates[number % len(self._templates)]
-        return b"%b%010d%b" % (before, number, after)
+    def __init__(self, payments: Sequence[bytes], wrap: Callable[[bytes], Message] = as_json) -> None:
+        self._templates = [self._template(payment, wrap) for payment in payments]
+
+    @staticmethod
+    def _template(payment: bytes, wrap: Callable[[bytes], Message]) -> tuple[list[bytes], list[bytes]]:
+        before, member, after = payment.partition(b'"payment_id":"')
+        blank = before + member + _BLANK + after[after.index(b'"') :]
+        body, properties = wrap(blank)
+        return body.split(_BLANK), properties.marshal().split(_BLANK)
+
+    def __getitem__(self, number: int) -> tuple[bytes, bytes]:
+        """Return the message of this number: its body, and its properties as they go over the wire."""
+        body, properties = self._templates[number % len(self._templates)]
+        payment_id = b"loop-%010d" % number
+        return payment_id.join(body), payment_id.join(properties)
 
 
 class Traffic:
@@ -54,14 +65,13 @@ class Traffic:
     ``arrived`` counts messages, each once; ``repeats`` counts those that had arrived before.
     """
 
-    def __init__(self, bodies: Bodies, first: int) -> None:
-        self._bodies, self._first = bodies, first
+    def __init__(self, messages: Numbered, first: int) -> None:
+        self._messages, self._first = messages, first
         self._due, self._came = array("d"), array("d")
         self.arrived = self.repeats = self.confirmed = self.refused = 0
         self._changed = asyncio.Event()
         self._producing: TappedConnection
         self._route: PublishRoute
-        self._properties = encode_properties(Properties(delivery_mode=2, content_type="application/json"))
 
     @property
     def sent(self) -> int:
@@ -104,8 +114,10 @@ class Traffic:
         """Publish one message for each time at which one is due."""
         start = self._first + len(self._due)
         self.note_sent(due)
-        route, properties, bodies = self._route, self._properties, self._bodies
-        frames = [part for n in range(start, start + len(due)) for part in route.parts(properties, bodies[n])]
+        frames: list[bytes] = []
+        for number in range(start, start + len(due)):
+            body, properties = self._messages[number]
+            frames += self._route.parts(properties, body)
         self._producing.tap.write(b"".join(frames))
 
     async def all_arrived(self) -> None:
@@ -166,18 +178,23 @@ class Traffic:
         return self.latencies(first + int(rate * warm_up_seconds))
 
     async def saturated(self, seconds: float, warm_up_seconds: float, window: int) -> float:
-        """Keep ``window`` messages under way; return how many a second arrived after the warm-up."""
-        start, before = clock(), self.arrived
-        begun: tuple[float, int] | None = None
-        while (now := clock()) < start + warm_up_seconds + seconds:
-            if begun is None and now >= start + warm_up_seconds:
-                begun = now, self.arrived
-            self._top_up(window, now)
-            await self._hear()
-        moment, already = begun or (start, before)
-        rate = (self.arrived - already) / (clock() - moment)
+        """Keep ``window`` messages under way; return how many a second arrived.
+
+        What the first window does is warm-up: who takes a thousand at once lets nothing arrive for a while.
+        """
+        await self._keep_up(window, warm_up_seconds, self.arrived + window)
+        began, before = clock(), self.arrived
+        await self._keep_up(window, seconds, before + window // 2)
+        rate = (self.arrived - before) / (clock() - began)
         await self.all_arrived()
         return rate
+
+    async def _keep_up(self, window: int, seconds: float, least: int) -> None:
+        """Keep the window for so long, and until ``least`` have arrived, unless that takes too long."""
+        began = clock()
+        while (passed := clock() - began) < seconds or (self.arrived < least and passed < _SLOWEST_SECONDS):
+            self._top_up(window, clock())
+            await self._hear()
 
     async def pour(self, count: int, window: int) -> None:
         """Send ``count`` messages, at most ``window`` under way, and wait until all have arrived."""
@@ -211,14 +228,14 @@ class Traffic:
 
 @asynccontextmanager
 async def open_traffic(
-    url: str, source: str, targets: Sequence[str], bodies: Bodies, first: int
+    url: str, source: str, targets: Sequence[str], messages: Numbered, first: int
 ) -> AsyncIterator[Traffic]:
     """Open connections for the block; ``first`` is the first message's number, one never used before."""
     broker = Broker(URL(url), heartbeat_seconds=30, connect_timeout_seconds=10)
     producing = await connect(broker, "benchmark produce", TappedConnection)
     consuming = await connect(broker, "benchmark consume", TappedConnection)
     try:
-        traffic = Traffic(bodies, first)
+        traffic = Traffic(messages, first)
         await traffic.open_producer(producing, source)
         await traffic.consume(consuming, targets)
         yield traffic

@@ -1,11 +1,14 @@
 """The latency benchmark: which loads are measured, what is compared, and how a message is known again."""
 
+import orjson
 import pytest
+from pamqp.commands import Basic
 
-from benchmarks.harness import Contestant
+from benchmarks.harness import Contestant, Message
 from benchmarks.open_loop.loads import Entrant, Load, percentiles, plan, same_rate
 from benchmarks.open_loop.report import compared
-from benchmarks.open_loop.traffic import Bodies, Traffic
+from benchmarks.open_loop.traffic import Numbered, Traffic
+from worker.amqp.wire import decode_properties
 
 
 def entrant(name: str, capacity: float) -> Entrant:
@@ -34,6 +37,14 @@ def test_the_worker_is_measured_at_the_relays_rates_where_the_relay_does_not_tak
     assert pairs == [(2_000.0, 2_000.0), (3_200.0, 3_200.0)]
 
 
+def test_the_worker_is_measured_at_the_half_load_of_the_fastest_peer() -> None:
+    """Each peer at its own half load has less to do than the worker at its own."""
+    worker, relay = entrant("worker", 10_000.0), entrant("relay", 4_000.0)
+    peers = [entrant("slow", 300.0), entrant("fast", 900.0)]
+    plan([worker, relay, *peers], worker, relay, peers)
+    assert [load.rate for load in worker.loads] == [450.0, 2_000.0, 3_200.0, 5_000.0, 8_000.0]
+
+
 def test_the_worse_of_two_ratios_is_the_figure() -> None:
     """At the relay's highest load the relay is slow, and the worker looks better than it is."""
     worker = entrant("payment-worker, everything on", 10_000.0)
@@ -58,11 +69,29 @@ def test_the_median_is_over_rounds() -> None:
 
 def test_a_message_counts_once_however_often_it_arrives() -> None:
     """What an earlier contestant left behind counts as a repeat, too."""
-    bodies = Bodies([b'{"payment_id":"pay-1","type":"card"}'])
-    assert bodies[12] == b'{"payment_id":"loop-0000000012","type":"card"}'
-    traffic = Traffic(bodies, first=12)
+    messages = Numbered([b'{"payment_id":"pay-1","type":"card"}'])
+    traffic = Traffic(messages, first=12)
     traffic.note_sent([0.5, 0.5])
     for number in (12, 12, 3, 13):
-        traffic.note_arrival(bodies[number], 1.0)
+        traffic.note_arrival(messages[number][0], 1.0)
     assert (traffic.arrived, traffic.repeats) == (2, 2)
     assert traffic.latencies(0) == [0.5, 0.5]
+
+
+def test_a_peers_message_has_the_payments_id_wherever_its_client_puts_it() -> None:
+    """In the body and in the properties, so that no two messages are one task."""
+
+    def wrap(payment: bytes) -> Message:
+        payment_id = orjson.loads(payment)["payment_id"]
+        return orjson.dumps({"id": payment_id, "args": [orjson.loads(payment)]}), Basic.Properties(
+            delivery_mode=2, correlation_id=payment_id, headers={"id": payment_id, "lang": "py"}
+        )
+
+    body, raw = Numbered([b'{"payment_id":"pay-1","type":"card"}'], wrap)[7]
+    assert orjson.loads(body) == {
+        "id": "loop-0000000007",
+        "args": [{"payment_id": "loop-0000000007", "type": "card"}],
+    }
+    found = decode_properties(raw)
+    assert (found.delivery_mode, found.correlation_id) == (2, "loop-0000000007")
+    assert found.headers == {"id": "loop-0000000007", "lang": "py"}
