@@ -149,9 +149,10 @@ async def test_locks_that_come_and_go_under_load(bench: Bench, file: Path, scale
     await bench.drained(repeats=False)
 
 
-async def test_sigterm_while_another_process_locks_the_file(bench: Bench, file: Path) -> None:
+@pytest.mark.parametrize("events", ["off", "on"])
+async def test_sigterm_while_another_process_locks_the_file(bench: Bench, file: Path, events: str) -> None:
     """It stops within its deadline, long before it would give up the file; the broker keeps the payments."""
-    with bench.command(PAYMENT_WORKER_DRAIN_TIMEOUT="300ms") as worker:
+    with bench.command(PAYMENT_WORKER_DRAIN_TIMEOUT="300ms", PAYMENT_WORKER_EVENTS=events) as worker:
         await asyncio.to_thread(worker.wait_for_sessions, 1)
         await bench.publish(50)
         await bench.arrives(50)
