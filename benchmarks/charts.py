@@ -29,7 +29,11 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A line a series, each of points (x, y); ``spreads`` are shaded from the lowest to the highest y."""
+    """A line a series, each of points (x, y); ``spreads`` are shaded from the lowest to the highest y.
+
+    ``ours`` are drawn bolder. The legend stands beside the panel where there are many series; of panels with
+    the same ones, one has it.
+    """
 
     title: str
     x_label: str
@@ -38,6 +42,8 @@ class Lines:
     log_x: bool = False
     log_y: bool = False
     spreads: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    ours: Sequence[str] = ()
+    legend: bool = True
 
 
 Panel = Bars | Lines
@@ -120,7 +126,8 @@ def _lines(axis: Any, panel: Lines) -> None:
     colours = dict(zip(panel.series, LINES * (1 + len(panel.series) // len(LINES)), strict=False))
     for name, points in panel.series.items():
         xs, ys = zip(*points, strict=True)
-        axis.plot(xs, ys, marker="o", markersize=4, linewidth=1.6, color=colours[name], label=name)
+        width = 3.0 if name in panel.ours else 1.6
+        axis.plot(xs, ys, marker="o", markersize=4, linewidth=width, color=colours[name], label=name)
         if name in panel.spreads:
             low, high = zip(*panel.spreads[name], strict=True)
             axis.fill_between(xs, low, high, color=colours[name], alpha=0.15, linewidth=0)
@@ -131,11 +138,13 @@ def _lines(axis: Any, panel: Lines) -> None:
         axis.minorticks_off()
     if panel.log_y:
         axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter(lambda *_: "")
     else:
         axis.set_ylim(bottom=0)
     for one in (axis.xaxis, axis.yaxis):
         one.set_major_formatter(lambda value, _place: f"{value:,g}")
     axis.grid(axis="y", color="#e4e7ea", linewidth=0.8)
     axis.set_axisbelow(True)
-    if len(panel.series) > 1:
-        axis.legend(frameon=False, fontsize=9)
+    if len(panel.series) > 1 and panel.legend:
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(panel.series) > 5 else {}
+        axis.legend(frameon=False, fontsize=9, **beside)

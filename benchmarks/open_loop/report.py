@@ -89,11 +89,18 @@ def draw(entrants: Sequence[Entrant], path: Path) -> None:
         ]
         for one in entrants
     }
-    charts.draw(
-        path,
-        [
-            charts.Lines("p99 by load", "load, % of own capacity", "ms", p99, log_y=True, spreads=spreads),
-            charts.Lines("Half load: one payment in N is slower", "N", "ms", curves, log_x=True, log_y=True),
-        ],
-        columns=2,
+    ours = [line_up.WORKER]
+    by_load = charts.Lines(
+        "p99 by load",
+        "load, % of own capacity",
+        "ms",
+        p99,
+        log_y=True,
+        spreads=spreads,
+        ours=ours,
+        legend=False,
     )
+    by_share = charts.Lines(
+        "Half load: one payment in N is slower", "N", "ms", curves, log_x=True, log_y=True, ours=ours
+    )
+    charts.draw(path, [by_load, by_share], columns=2)
