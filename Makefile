@@ -55,7 +55,7 @@ lint: $(STAMPS)/dev ## ruff, mypy, the dependency rules, and drift of the JSON S
 	@$(SETUP) step "import-linter" $(BIN)/lint-imports
 	@$(SETUP) step "JSON Schemas" $(BIN)/python -m schemas.export --check
 
-bench: $(STAMPS)/bench $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## measure throughput and rewrite the tables in benchmarks/results
+bench: $(STAMPS)/bench $(STAMPS)/rabbitmq $(STAMPS)/postgresql ## measure everything (45 minutes) and renew the tables; BENCH_ARGS=--quick for a look, or names of benchmarks
 	@$(SETUP) c_client
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 

@@ -32,7 +32,8 @@ Found = Mapping[str, Sequence[Measured]]
 
 async def measure(wanted: Sequence[Dimension], messages: int, rounds: int) -> tuple[Found, Place]:
     """Measure every dimension; within one, the variants take turns."""
-    async with open_rig() as rig:
+    postgresql = any(variant.journal == "postgresql" for one in wanted for variant in one.variants)
+    async with open_rig(postgresql=postgresql) as rig:
         place = Place.of(rig.broker)
         return {one.name: await take_turns(rig, one, messages, rounds) for one in wanted}, place
 

@@ -89,7 +89,7 @@ class Rig:
     """Make it with ``open_rig``."""
 
     broker: LocalBroker
-    postgresql: LocalPostgresql
+    postgresql: LocalPostgresql | None
     collector: Collector
     feeder: Feeder
     channel: AbstractChannel
@@ -153,6 +153,7 @@ class Rig:
             case "sqlite":
                 journal = f"sqlite:///{self.folder / f'journal-{number}.db'}"
             case "postgresql":
+                assert self.postgresql is not None
                 journal = self.postgresql.create_database(f"journal{number}")
             case "none":
                 journal = "none"
@@ -192,7 +193,9 @@ class Rig:
         declared = [await self.channel.queue_declare(queue, passive=True) for queue in targets]
         now = time.perf_counter()
         own_cpu, rss_mb = usage(pid)
-        trees = {"broker": self.broker.pid, "database": self.postgresql.pid, "collector": self.collector.pid}
+        trees = {"broker": self.broker.pid, "collector": self.collector.pid}
+        if self.postgresql is not None:
+            trees["database"] = self.postgresql.pid
         others = {who: usage(tree)[0] for who, tree in trees.items() if tree is not None}
         cpu = {"worker": own_cpu, **others, "idle": _idle_seconds()}
         return Look(now, sum(each.message_count or 0 for each in declared), cpu, rss_mb)
@@ -216,17 +219,15 @@ def _round(looks: Sequence[Look], count: int, spans: int) -> Round:
 
 
 @asynccontextmanager
-async def open_rig() -> AsyncIterator[Rig]:
-    """Start everything for the block."""
+async def open_rig(*, postgresql: bool) -> AsyncIterator[Rig]:
+    """Start everything for the block, a PostgreSQL server only where it is asked for."""
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(LocalBroker())
-        postgresql = stack.enter_context(LocalPostgresql())
+        server = stack.enter_context(LocalPostgresql()) if postgresql else None
         collector = stack.enter_context(collecting())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         no_work = {one.name: one.command() for one in await relays(broker, folder)}
         connection = await aiormq.connect(broker.url)
         stack.push_async_callback(connection.close)
         feeder = await stack.enter_async_context(feeding(broker.url))
-        yield Rig(
-            broker, postgresql, collector, feeder, await connection.channel(), folder, no_work.get(C_RELAY)
-        )
+        yield Rig(broker, server, collector, feeder, await connection.channel(), folder, no_work.get(C_RELAY))
