@@ -1,8 +1,8 @@
 """The benchmarks in turn: ``python -m benchmarks [--quick] [--rounds N] [--all] [NAME ...]``.
 
 Without names, those that the README and ``summary.json`` show. A benchmark that fails does not stop the
-others. Options beside these are handed on. A run that is kept fills the documents
-and says which aims are missed.
+others. Options beside these are handed on. A run that is kept fills the documents, and says which aims are
+missed.
 """
 
 import argparse
