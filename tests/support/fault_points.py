@@ -51,7 +51,7 @@ class Fault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Death by SIGKILL right before or after the given call (from 1) of a step."""
+    """Death by SIGKILL right before or after the given call (from 1) of a step, also of one that raises."""
 
     step: str
     moment: Moment
@@ -74,9 +74,10 @@ class Crash:
             async def waited(*arguments: Any, **options: Any) -> Any:
                 due = next(calls) == self.call
                 die_if(due, "before")
-                result = await function(*arguments, **options)
-                die_if(due, "after")
-                return result
+                try:
+                    return await function(*arguments, **options)
+                finally:
+                    die_if(due, "after")
 
             return waited
 
@@ -84,9 +85,10 @@ class Crash:
         def called(*arguments: Any, **options: Any) -> Any:
             due = next(calls) == self.call
             die_if(due, "before")
-            result = function(*arguments, **options)
-            die_if(due, "after")
-            return result
+            try:
+                return function(*arguments, **options)
+            finally:
+                die_if(due, "after")
 
         return called
 
