@@ -162,6 +162,11 @@ async def _exists(connection: AbstractConnection, wanted: Exchange | Queue) -> b
     return True
 
 
+def _lacks_kind(error: Exception) -> bool:
+    """Whether the plugin is missing: RabbitMQ closes the connection for it, and from 4.0 on the channel."""
+    return f"exchange type '{HASH}'" in str(error)
+
+
 class _explained:  # noqa: N801 - reads as the statement it is
     """Turn the broker's channel errors about one object into errors for people."""
 
@@ -172,7 +177,7 @@ class _explained:  # noqa: N801 - reads as the statement it is
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, AMQPConnectionError) and HASH in str(error):
+        if isinstance(error, (AMQPConnectionError, ChannelPreconditionFailed)) and _lacks_kind(error):
             raise TopologyMismatch(
                 f"the broker cannot have the {self._kind} {self._name}, which several shards need: {error};"
                 " `rabbitmq-plugins enable rabbitmq_consistent_hash_exchange` on each node, a plugin that"

@@ -36,6 +36,9 @@ ACCESS_REFUSED: Final = 403  # AMQP 0-9-1, reply codes
 CLOSE_SECONDS: Final = 5.0
 ACK_SECONDS: Final = 1.0
 """How long an acknowledgement may wait for a gap to close; what is not acknowledged may repeat."""
+_WHY_CANCELLED: Final = (  # a broker does not say which
+    "the queue was deleted or lost its leader, or a delivery was held for longer than its consumer_timeout"
+)
 CHANNEL_ERRORS: Final = (AMQPError, ChannelInvalidStateError, OSError)
 
 DeliveryT = TypeVar("DeliveryT")
@@ -109,7 +112,7 @@ class PairedLane(ABC, Generic[DeliveryT, ConnectionT, OutletT]):
         ):
             self._watch(resource.closing, what)
         self._consumer.on_consumer_cancel_callbacks.add(
-            lambda _: self._end(f"the broker cancelled the consumer of {queue}")
+            lambda _: self._end(f"the broker cancelled the consumer of {queue}: {_WHY_CANCELLED}")
         )
         self._prepare(consuming, publishing)
         await self._begin(queue, prefetch)
