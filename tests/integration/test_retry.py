@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.support.bodies import payment
-from tests.support.stage import Stage, eventually, open_stage
+from tests.support.stage import Stage, counts, eventually, open_stage
 from worker.local_broker import LocalBroker
 
 BROKERS_HISTORY = ("x-death", "x-first-death", "x-last-death")
@@ -94,7 +94,7 @@ async def test_payments_that_wait_for_a_retry_do_not_hold_up_others(stage: Stage
         await stage.waits_in(stage.names.incoming, 0)
         await stage.publish(payment("bad", value="0"))
         await stage.dead()
-        assert worker.counts == Counter(dead_lettered=1)
+        await counts(worker, dead_lettered=1)
         await stage.bind("alpha")
         await stage.dispatched("alpha", 20)
     assert await stage.leftovers() == {}

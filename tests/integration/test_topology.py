@@ -9,7 +9,7 @@ from aiormq.exceptions import PublishError
 from structlog.testing import capture_logs
 
 from tests.support.bodies import payment
-from tests.support.stage import Stage, eventually
+from tests.support.stage import Stage, counts, eventually
 from worker.amqp.declaring import declare, verify
 from worker.amqp.topology import KEEP_FOR_EVER
 from worker.errors import TopologyMismatch
@@ -168,7 +168,7 @@ async def test_missing_processor_exchange_costs_nobody_else_anything(stage: Stag
             for number in range(20):
                 await stage.publish(payment(f"w-{number}", type="wallet"), "wallet.eur")
             await stage.dispatched("beta", 20)
-            assert worker.counts == Counter(dispatched=20)
+            await counts(worker, dispatched=20)
             await stage.channel.exchange_declare(
                 stage.exchange_of("alpha"), exchange_type="topic", durable=True
             )

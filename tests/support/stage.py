@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,15 @@ async def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within_seconds:g} s")
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def counts(worker: Worker, **expected: int) -> None:
+    """Wait until a working worker has counted just this: others may see it at the broker before."""
+
+    async def there() -> bool:
+        return worker.counts == Counter(expected)
+
+    await eventually(there, f"{expected} in the worker's counts")
 
 
 @dataclass(slots=True)
