@@ -19,7 +19,7 @@ from schemas import dead_letter as names
 from schemas.dead_letter import Attempt
 from worker.amqp.lane import Delivery, EncodedProperties, Outgoing, Properties
 from worker.amqp.wire import LAST_READABLE_SECONDS, Stencil, Timestamp, encode_table
-from worker.errors import MalformedProperties, PermanentError
+from worker.errors import ClaimedElsewhere, MalformedProperties, PermanentError
 from worker.lines import NDJSON, TRACEPARENTS, Line
 from worker.planning import Dispatch
 
@@ -205,10 +205,14 @@ class Envelopes:
     def delayed(
         self, exchange: str, letter: Letter, failure: Attempt, traceparent: str, now: datetime
     ) -> Outgoing:
-        """The payment as it arrived, for a delay queue; it comes back with its attempt counted."""
+        """The payment as it arrived, for a delay queue; it comes back with its attempt counted.
+
+        Waiting for another worker's claim is none: a repeat ahead of the payment for that would be the
+        payment's next attempt to the journal, though the payment is dead by then, or was given back.
+        """
         arrival = letter.arrival
         own = self._history(letter, (*arrival.attempts, failure)[-LISTED_ATTEMPTS:], now)
-        own[names.ATTEMPT] = arrival.attempt + 1
+        own[names.ATTEMPT] = arrival.attempt + (failure.code != ClaimedElsewhere.code)
         own[names.TRACEPARENT] = traceparent
         return self._copy(letter, exchange, self.return_to, own)
 

@@ -130,13 +130,18 @@ class NextSteps:
         work.tries = 0  # those of the next step are counted anew, and the first of them is reported
         failure = self._failure(work)
         policy = self.policies.of(failure.code)
-        delay = policy.delay_after(work.arrival.attempt)
-        if delay is None and failure.code == ClaimedElsewhere.code and policy.delays:
-            delay = policy.delays[-1]
+        if failure.code == ClaimedElsewhere.code:  # no attempt, and yet each wait is longer than the last
+            waits = sum(one.code == ClaimedElsewhere.code for one in work.arrival.attempts)
+            delay = policy.delay_after(work.arrival.attempt + waits)
+            if delay is None and policy.delays:
+                delay = policy.delays[-1]
+        else:
+            delay = policy.delay_after(work.arrival.attempt)
         if delay is not None:
             return ToDelay(delay, failure)
         attempts = (*work.arrival.attempts, failure)
-        codes = ", ".join(attempt.code for attempt in attempts[-work.arrival.attempt :])
+        failed = [one.code for one in attempts if one.code != ClaimedElsewhere.code] or [failure.code]
+        codes = ", ".join(failed[-work.arrival.attempt :])
         return ToDead(RetriesExhausted(f"all {work.arrival.attempt} attempts failed: {codes}"), attempts)
 
     def _candidate_behind(self, index: int, work: Work) -> ToProcessor | None:

@@ -57,6 +57,7 @@ default:
   reject: {{code: no_route, reason: no rule covers this payment}}
 """
 CURRENCIES = ("EUR", "JPY", "KWD")
+SOME = 5
 Amounts = dict[tuple[str, str], int]
 """By account and currency, in 1/10**12 of a unit."""
 
@@ -177,35 +178,49 @@ def of_kind(amounts: Amounts, kind: str) -> dict[str, int]:
     return totals
 
 
+async def live(bench: Bench, returned: set[str], rounds: int) -> None:
+    """Kill a worker in each round, while payments are new, repeated, delayed, given back; then conflicts."""
+    over = asyncio.Event()
+    connector = asyncio.create_task(give_back(bench, returned, over))
+    await bench.unbind("gamma")
+    for number in range(rounds):
+        await one_round(bench)
+        if number == rounds // 2:
+            await bench.bind("gamma")
+    bench.start()
+
+    async def some_went_back() -> bool:
+        return len(returned) >= SOME
+
+    await eventually(some_went_back, "dispatches that are given back")
+    over.set()
+    await connector
+    await bench.arrives(SOME)
+    taken = [one for one in bench.load.sent if one.payment_id in bench.ledger.dispatched]
+    await bench.load.publish([other_than(one) for one in taken[:SOME]])
+    await bench.load.publish_again(taken[:SOME])
+
+
+async def one_round(bench: Bench) -> None:
+    while len(bench.alive) < 2:
+        bench.start()
+    payments = bench.load.make(60)
+    several_currencies(payments, bench.chance)
+    await bench.load.publish(payments)
+    await bench.load.publish_again([one for one in payments[:20] if one.code is None])
+    await asyncio.sleep(bench.chance.uniform(0.3, 1.0))
+    victim = bench.chance.choice(bench.alive)
+    victim.kill()
+    await victim.ended()
+
+
 @pytest.mark.parametrize("kept_in", JOURNALS)
 async def test_the_ledger_is_right_after_kills(bench: Bench, tmp_path: Path, scale: Scale) -> None:
     """Workers are killed under load; payments are delayed, given back, repeated, in conflict, and bad."""
     ledger, returned = load_ledger(), set[str]()
     with closing(ledger.open_ledger(str(tmp_path / "ledger.db"))) as books:
         async with following(bench, ledger, books):
-            await bench.unbind("gamma")
-            over = asyncio.Event()
-            connector = asyncio.create_task(give_back(bench, returned, over))
-            for number in range(scale(4, 30)):
-                while len(bench.alive) < 2:
-                    bench.start()
-                payments = bench.load.make(60)
-                several_currencies(payments, bench.chance)
-                await bench.load.publish(payments)
-                good = [one for one in bench.load.sent if one.code is None]
-                await bench.load.publish_again(bench.chance.sample(good, 10))
-                await bench.collect()
-                taken = [one for one in good if one.payment_id in bench.ledger.dispatched]
-                others = bench.chance.sample(taken, min(2, len(taken)))
-                await bench.load.publish([other_than(one) for one in others])
-                if number == 1:
-                    await bench.bind("gamma")
-                await asyncio.sleep(bench.chance.uniform(0.3, 1.0))
-                victim = bench.chance.choice(bench.alive)
-                victim.kill()
-                await victim.ended()
-            over.set()
-            await connector
+            await live(bench, returned, scale(4, 30))
             await bench.at_rest()
             await told(bench)
 

@@ -179,6 +179,25 @@ async def test_what_a_live_worker_holds_waits(stage: MemoryStage, memory: Memory
     assert [attempt["code"] for attempt in attempts] == ["claimed_elsewhere"]
 
 
+async def test_waiting_for_another_worker_is_no_attempt(stage: MemoryStage, memory: Memory) -> None:
+    """A repeat that waited, longer each time, is still one when the payment was dead-lettered meanwhile."""
+    await left_behind(memory, "alpha")
+    stage.put(body())
+    await stage.drain(1)
+    for queue in ("delay.1", "delay.5"):
+        (waiting,) = stage.queue(queue)
+        assert waiting.properties.headers["payment-attempt"] == 1
+        if queue == "delay.5":
+            known = MemoryBooks(memory).find("pay-1")
+            assert known is not None
+            dead = Ending(State.DEAD_LETTERED, "pay-1", known.dispatch_id, "returned")
+            await MemoryJournal("a worker that is gone", memory=memory).record([dead], NOW)
+        stage.open()
+        stage.come_back(waiting)
+        await stage.drain(1)
+    assert stage.counts == {"duplicate": 1}
+
+
 async def test_what_a_live_worker_holds_waits_however_long(stage: MemoryStage, memory: Memory) -> None:
     """It is not dead-lettered when its attempts are used up: the other worker may have dispatched it."""
     await left_behind(memory, "alpha")
