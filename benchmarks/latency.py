@@ -29,6 +29,8 @@ from worker.local_broker import LocalBroker
 WINDOW: Final = 2 * line_up.PREFETCH
 """Payments under way while a capacity is measured: one prefetch at work, and one waiting."""
 FIRST_SHARE: Final = 0.2
+FEWEST_SAMPLES: Final = 20
+"""Of a load of one that is very slow, which then takes longer."""
 PEER_TRIAL: Final = 2000
 """Payments with which each of a peer's settings is tried."""
 
@@ -83,7 +85,8 @@ async def measure(broker: LocalBroker, folder: Path, pace: Pace, only: str, *, q
 
 
 async def _take(load: Load, traffic: Traffic, pace: Pace) -> None:
-    latencies = await traffic.paced(load.rate, pace.load_seconds, pace.warm_up_seconds)
+    seconds = max(pace.load_seconds, FEWEST_SAMPLES / load.rate)
+    latencies = await traffic.paced(load.rate, seconds, pace.warm_up_seconds)
     load.rounds.append(percentiles(latencies))
     load.samples += len(latencies)
 

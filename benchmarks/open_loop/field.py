@@ -16,6 +16,7 @@ from benchmarks.open_loop.traffic import Numbered, Traffic, open_traffic
 from benchmarks.rule_files import payments
 
 START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 30.0
 PAYMENTS: Final = 1000
 """Different ones, which come again under new ids."""
 
@@ -58,7 +59,11 @@ class Field:
                     self._next += traffic.sent
         finally:
             process.terminate()
-            await asyncio.to_thread(process.wait, 30)
+            try:
+                await asyncio.to_thread(process.wait, STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
 
 
 async def _consumes(

@@ -57,6 +57,25 @@ async def test_the_commands_start_is_timed(tmp_path: Path) -> None:
     assert kept(tmp_path, "startup")["summary"]["startup.help_ms"] > 0
 
 
+async def test_payments_are_sent_by_a_schedule_and_all_arrive(tmp_path: Path) -> None:
+    """A worker's latencies at three shares of its capacity: no percentile is below a lower one."""
+    await benchmark(tmp_path, "latency", "--quick", "--only", "payment-worker")
+    (row,) = kept(tmp_path, "latency")["rows"]
+    assert [load["share"] for load in row["loads"]] == [0.2, 0.5, 0.8]
+    for load in row["loads"]:
+        (found,) = load["rounds_ms"]
+        assert 0 < found["p50"] <= found["p90"] <= found["p99"] <= found["p99.9"]
+
+
+async def test_a_long_run_is_watched(tmp_path: Path) -> None:
+    """Every payment arrives, and memory and descriptors are seen."""
+    shown = await benchmark(tmp_path, "endurance", "--quick", "--payments", "2000")
+    assert "2,000 arrived, 0 of them more than once" in shown
+    assert {"endurance.rss_growth", "endurance.throughput_change"} == set(
+        kept(tmp_path, "endurance")["summary"]
+    )
+
+
 async def test_a_benchmark_that_is_not_there_is_named(tmp_path: Path) -> None:
     """And those that are there."""
     process = await asyncio.create_subprocess_exec(
