@@ -38,11 +38,12 @@ def test_memory_that_grows_after_the_warm_up_is_named() -> None:
     assert found.verdicts() == ["memory has grown by 15.5%, 10% are allowed"]
 
 
-def test_a_descriptor_that_stays_open_is_named_and_one_that_comes_and_goes_is_not() -> None:
-    """A journal opens files for a moment as it works."""
-    leaking = course(descriptors=lambda share: 30 + int(share > 0.5))
-    assert leaking.verdicts() == ["1 descriptors more are open than after the warm-up"]
-    assert course(descriptors=lambda share: 30 + round(200 * share) % 2).verdicts() == []
+def test_descriptors_that_stay_open_are_named_and_those_that_come_and_go_are_not() -> None:
+    """A journal opens files for a moment as it works; SQLite keeps a few of them."""
+    leaking = course(descriptors=lambda share: 30 + round(10 * share))
+    assert leaking.verdicts() == ["8 descriptors more are open than after the warm-up, 3 are allowed"]
+    assert course(descriptors=lambda share: 30 + int(share > 0.5)).verdicts() == []
+    assert course(descriptors=lambda share: 30 + 9 * (round(200 * share) % 2)).verdicts() == []
 
 
 def test_throughput_is_compared_by_payments_not_by_time() -> None:
