@@ -176,6 +176,6 @@ class Assembler:
                 "(heartbeat): the stream is out of step; the session ends"
             )
         raise WireError(
-            f"a frame says it has {payload} bytes, but {self._max_payload} fit the negotiated frame size: "
-            "it lies, or limit_frames() was not told what was negotiated; the session ends"
+            f"a frame says it has {payload} bytes, but at most {self._max_payload} fit the negotiated frame "
+            "size: the peer breaks the protocol, or the stream is damaged; the session ends"
         )
