@@ -15,7 +15,7 @@ from worker.bookkeeping.amounts import worth
 from worker.bookkeeping.carried import CarryBooks
 from worker.bookkeeping.chain import last_entry
 from worker.bookkeeping.page_checks import problems_of
-from worker.errors import IdempotencyConflict
+from worker.errors import Crashed, IdempotencyConflict
 from worker.journal.books import Books, Page, Standing
 from worker.journal.entries import Entry, Happening
 from worker.journal.states import State
@@ -108,6 +108,8 @@ class Audit:
     payments: int = 0
     unread: int = 0
     late: Counter[Happening] = field(default_factory=Counter)
+    crashed: set[str] = field(default_factory=set)
+    """Payments in flight whose message was dead-lettered unread: it had ended too many sessions."""
     misfits: list[Misfit] = field(default_factory=list)
     problems: int = 0
 
@@ -191,8 +193,10 @@ def audit(books: Books, *, quick: bool = False, progress: Callable[[int], None] 
             progress(found.payments)
         if (size := books.size()) != found.payments:
             found.misfit("(journal)", f"has {size} payments, of which {found.payments} can be read")
-        for stray, is_known in _strays(books):
-            if not is_known or stray.code == IdempotencyConflict.code:
+        for stray, state in _strays(books):
+            if state is State.CLAIMED and stray.code == Crashed.code and stray.payment_id is not None:
+                found.crashed.add(stray.payment_id)
+            if state is None or stray.code == IdempotencyConflict.code:
                 if stray.happening in (Happening.DEAD_LETTERED, Happening.HELD):
                     found.enter_unclaimed(stray)
             else:
@@ -216,13 +220,13 @@ def _but_body(standing: Standing) -> tuple[object, ...]:
     return standing[:_BODY] + standing[_BODY + 1 :]
 
 
-def _strays(books: Books) -> Iterator[tuple[Entry, bool]]:
-    """Yield strays, and whether the journal knows the payment of that id."""
+def _strays(books: Books) -> Iterator[tuple[Entry, State | None]]:
+    """Yield strays, and the state of the payment of that id, None where the journal knows none."""
     strays = books.strays()
     while some := list(islice(strays, _ASKED)):
         known = books.states([entry.payment_id for entry in some if entry.payment_id is not None])
         for entry in some:
-            yield entry, entry.payment_id in known
+            yield entry, None if entry.payment_id is None else known.get(entry.payment_id)
 
 
 def _gross(entry: Entry) -> int:

@@ -82,7 +82,7 @@ def compare(
     yield Comparison(Place.DEAD_LETTERED, dead + unclaimed, after.dead, problem)
 
     if before.consumers == after.consumers == 0:
-        lost = at_hand > back * a_message + moved
+        lost = at_hand - len(audit.crashed) > back * a_message + moved
         problem = "payments that no worker holds any more are not in the queue of work" if lost else None
         yield Comparison(Place.IN_FLIGHT, at_hand, back, problem)
 

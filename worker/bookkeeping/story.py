@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Final, assert_never
 
 from worker.bookkeeping.roundings import Steps, fees_of, kept_steps
+from worker.errors import Crashed
 from worker.journal.books import Books, Standing
 from worker.journal.entries import Entry
 from worker.journal.states import State
@@ -45,8 +46,8 @@ def nearest(books: Books, name: str) -> str | None:
     return near[0] if near else None
 
 
-def where(standing: Standing, now: int) -> str:
-    """Say where a payment is at ``now``, in milliseconds since 1970."""
+def where(standing: Standing, now: int, history: Sequence[Entry] = ()) -> str:
+    """Say where a payment is at ``now``, in milliseconds since 1970, by its row and its history."""
     since = moment_text(standing.changed)
     match standing.state:
         case State.DISPATCHED:
@@ -64,6 +65,14 @@ def where(standing: Standing, now: int) -> str:
             to = "" if standing.processor is None else f", about to go to {standing.processor}"
             if now < standing.lease_until:
                 return f"in the hands of worker {standing.owner} since {since}{to}"
+            crashed = [one for one in history if not one.claimed and one.code == Crashed.code]
+            if crashed and crashed[-1].ended >= standing.changed:
+                to = "" if standing.processor is None else f" {standing.processor} may have it;"
+                return (
+                    f"claimed {since}; its message ended its workers and is among the dead letters since"
+                    f" {moment_text(crashed[-1].ended)} (crashed).{to} a redrive goes on from there;"
+                    f" payment-worker dead-letters show {standing.payment_id}"
+                )
             return (
                 f"claimed {since} by worker {standing.owner}{to}; that worker is gone or slow:"
                 " the broker delivers the payment again"

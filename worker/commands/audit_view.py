@@ -131,6 +131,13 @@ def _verdict(audit: Audit) -> Iterator[str]:
         )
     if late := audit.late.total():
         yield f"{late:,} deliveries ended while the payment was in another worker's hands"
+    if audit.crashed:
+        names = ", ".join(sorted(audit.crashed)[:SHOWN]) + (", ..." if len(audit.crashed) > SHOWN else "")
+        yield (
+            f"{len(audit.crashed):,} payments in flight are in nobody's hands: their messages ended their"
+            " workers and are dead letters now (crashed). Their processors may have them; redriven, they go"
+            f" there and nowhere else: {names}"
+        )
     for currency, books in sorted(audit.carries.items()):
         if books.anew:
             yield (
@@ -150,6 +157,7 @@ def write_audit(audit: Audit, comparisons: Sequence[Comparison] = ()) -> None:
             "fits": audit.fits,
             "payments": audit.payments,
             "no_payment": audit.unread,
+            "crashed": sorted(audit.crashed),
             "late": {happening.value: count for happening, count in audit.late.items()},
             "currencies": {
                 currency: _currency_json(currency, books)

@@ -33,7 +33,7 @@ def _facts(story: Story, standing: Standing) -> dict[str, object]:
     candidate = f", candidate {standing.candidate}" if standing.candidate > 1 else ""
     rule = standing.rule and f"{standing.rule}, of rules version {standing.rules_version}{candidate}"
     return {
-        "where": where(standing, time.time_ns() // 1_000_000),
+        "where": where(standing, time.time_ns() // 1_000_000, story.history),
         "attempt": f"{standing.attempt}"
         + (f", redriven {standing.redrives} times" if standing.redrives else ""),
         "only to": f"{standing.processor}: a dispatch may be there" if standing.pinned else None,
@@ -88,7 +88,9 @@ def write_story(story: Story) -> None:
     write_json(
         {
             "payment_id": story.payment_id,
-            "where": None if standing is None else where(standing, time.time_ns() // 1_000_000),
+            "where": None
+            if standing is None
+            else where(standing, time.time_ns() // 1_000_000, story.history),
             **told,
             "fee_items": list(story.fees),
             "roundings": list(story.steps),

@@ -81,6 +81,17 @@ async def test_everything_received_is_somewhere(memory: Memory, journal: MemoryJ
     assert found.currencies["JPY"].places[Place.IN_FLIGHT] == Sum(1, worth(7, 0))
 
 
+async def test_what_crashed_its_workers_is_named(memory: Memory, journal: MemoryJournal) -> None:
+    """It is in flight, since its processor may have it, and its dead letter is no sign of another worker."""
+    await journal.claim([intent("pay-1"), intent("pay-2"), intent("pay-3")], later(0))
+    crashed = Ending(State.DEAD_LETTERED, "pay-1", None, "crashed", claimed=False)
+    await journal.record(
+        [crashed, crashed._replace(payment_id="pay-2"), dispatched(intent("pay-2"))], later(1)
+    )
+    found = audit(MemoryBooks(memory))
+    assert (found.fits, found.crashed, found.count(Place.IN_FLIGHT)) == (True, {"pay-1"}, 2)
+
+
 async def test_progress_is_told(journal: MemoryJournal, memory: Memory) -> None:
     """Every five hundred payments."""
     await journal.claim([intent(f"pay-{number}") for number in range(2500)], later(0))

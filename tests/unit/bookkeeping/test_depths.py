@@ -39,6 +39,14 @@ def test_at_rest_they_are_the_same() -> None:
     ]
 
 
+def test_what_crashed_its_workers_waits_in_no_queue_of_work() -> None:
+    """It is in flight, and its message is among the dead letters."""
+    audit = found(in_flight=2)
+    audit.crashed, audit.late[Happening.DEAD_LETTERED] = {"pay-1"}, 1
+    assert problems(audit, depths(incoming=1, dead=1)) == []
+    assert problems(audit, depths(dead=1)) != []
+
+
 @pytest.mark.parametrize(
     ("counts", "queues", "words"),
     [

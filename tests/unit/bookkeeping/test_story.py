@@ -105,6 +105,16 @@ async def test_where_it_is_in_hand_and_dispatched(memory: Memory, journal: Memor
     )
 
 
+async def test_where_it_is_when_it_has_crashed_its_workers(memory: Memory, journal: MemoryJournal) -> None:
+    """Among the dead letters, and perhaps at the processor; claimed again, it is in hand."""
+    await journal.claim([intent()], later(0))
+    await journal.record([Ending(State.DEAD_LETTERED, "pay-1", None, "crashed", claimed=False)], later(1))
+    history = MemoryBooks(memory).history("pay-1")
+    assert "alpha may have it; a redrive goes on from there" in where(stands(memory), LATE, history)
+    await journal.claim([intent(redrives=1)], later(100))
+    assert "is gone or slow" in where(stands(memory), milliseconds(later(1000)), history)
+
+
 def planned(**changes: Any) -> Intent:
     """An intent with the bytes that the planner makes of a payment of 10.01 EUR, by the tests' rules."""
     decoded = decode(body(value="10.01"), "application/json", None, 10_000)
