@@ -223,14 +223,14 @@ def test_the_frame_size_that_was_negotiated_is_the_limit():
     assembler = diverting()
     assembler.limit_frames(4096)
     assert len(assembler.feed(delivery(1, bytes(4088)))[0]) == 1
-    with pytest.raises(WireError, match="4089 bytes, but 4088"):
+    with pytest.raises(WireError, match="4089 bytes, but at most 4088"):
         assembler.feed(delivery(2, bytes(4089), step=5000))
 
 
 def test_a_header_frame_has_the_same_limit():
     """Properties larger than a frame are refused too, though their message arrives whole."""
     assembler = diverting(frame_max=4096)
-    with pytest.raises(WireError, match="but 4088 fit"):
+    with pytest.raises(WireError, match="but at most 4088 fit"):
         assembler.feed(DELIVER + content(b"x", headers={"long": "x" * 5000}))
 
 
