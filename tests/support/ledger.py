@@ -26,20 +26,40 @@ class Ledger:
     """By payment id, the processor and the dispatch, in the order of the processors."""
     dead: dict[bytes, list[Received]] = field(default_factory=lambda: defaultdict(list))
     """By body."""
+    _taken: set[tuple[str, bytes]] = field(default_factory=set)
+    """Message ids and bodies of what was entered."""
 
     def inbox_of(self, processor: str) -> str:
         """The queue of a processor's connector."""
         return f"{self.prefix}.proc.{processor}.inbox"
 
     async def collect(self, channel: AbstractChannel, *, dead: bool = True) -> None:
-        """Enter everything that has arrived since; what a broker loses here was taken, and is lost."""
+        """Enter everything that has arrived since."""
         for processor in PROCESSORS:
-            async for message in _take_all(channel, self.inbox_of(processor)):
+            async for message in self._take_all(channel, self.inbox_of(processor)):
                 for line in message.lines():
                     self.dispatched[line.json["payment_id"]].append((processor, line))
         if dead:
-            async for message in _take_all(channel, f"{self.prefix}.dead"):
+            async for message in self._take_all(channel, f"{self.prefix}.dead"):
                 self.dead[message.body].append(message)
+
+    async def _take_all(self, channel: AbstractChannel, queue: str) -> AsyncIterator[Received]:
+        """Take everything that is in a queue.
+
+        Each is acknowledged when it is entered: a call that is cut off loses nothing, and what comes again
+        for an acknowledgement that did not arrive is entered once.
+        """
+        while True:
+            message = await channel.basic_get(queue)
+            got = message.delivery
+            if not isinstance(got, commands.Basic.GetOk):
+                return
+            received = Received(message.body, str(message.routing_key), message.header.properties)
+            mark = (str(received.properties.message_id), received.body)
+            if not (got.redelivered and mark in self._taken):
+                yield received
+                self._taken.add(mark)
+            await channel.basic_ack(got.delivery_tag or 0)
 
     def has(self, sent: Sent) -> bool:
         """Whether a payment has been found anywhere."""
@@ -120,12 +140,3 @@ def _wrong_dispatches(one: Sent, dispatches: Sequence[tuple[str, Received]]) -> 
 
 def _codes(dead: Sequence[Received]) -> set[str]:
     return {message.letter.error_code for message in dead}
-
-
-async def _take_all(channel: AbstractChannel, queue: str) -> AsyncIterator[Received]:
-    """Take everything that is in a queue."""
-    while True:
-        message = await channel.basic_get(queue, no_ack=True)
-        if isinstance(message.delivery, commands.Basic.GetEmpty):
-            return
-        yield Received(message.body, str(message.routing_key), message.header.properties)
