@@ -32,7 +32,8 @@ from worker.source import names_of
 
 POLL_SECONDS = 0.1
 """Between two looks at the depths. Each look asks every target queue's own process, so it must be rare."""
-DEADLINE_SECONDS = 180.0
+DEADLINE_SECONDS = 480.0
+"""A worker reads 10,000 rules for half a minute before it starts, on a busy machine for several."""
 FROM, TO = 0.2, 0.97
 """The part of a round that counts: all processes have started, and none has run out of messages."""
 PROCESSORS = 5
@@ -121,7 +122,10 @@ class Rig:
                 cwd=self.folder,
             )
         try:
-            looks = await self._watch(process, targets, len(bodies), f"{variant.name}, see {log}")
+            looks = await self._watch(process, targets, len(bodies))
+        except RuntimeError as error:
+            said = log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{variant.name} {error}; what it said last:\n{said}") from error
         finally:
             process.terminate()
             await asyncio.to_thread(process.wait, 60)
@@ -172,7 +176,7 @@ class Rig:
         return {**kept, **own}
 
     async def _watch(
-        self, process: "subprocess.Popen[bytes]", targets: Sequence[str], count: int, what: str
+        self, process: "subprocess.Popen[bytes]", targets: Sequence[str], count: int
     ) -> list[Look]:
         looks: list[Look] = []
         deadline = time.monotonic() + DEADLINE_SECONDS
@@ -181,13 +185,11 @@ class Rig:
             if looks[-1].arrived >= count:
                 return looks
             if process.poll() is not None:
-                text = (
-                    f"{what}, ended with {process.returncode} after {looks[-1].arrived} of {count} messages"
-                )
-                raise RuntimeError(text)
+                arrived = f"{looks[-1].arrived} of {count} messages"
+                raise RuntimeError(f"ended with {process.returncode} after {arrived}")
             await asyncio.sleep(POLL_SECONDS)
         moved = f"{looks[-1].arrived} of {count} messages within {DEADLINE_SECONDS:g} s"
-        raise RuntimeError(f"{what}, moved {moved}")
+        raise RuntimeError(f"moved {moved}")
 
     async def _look(self, pid: int, targets: Sequence[str]) -> Look:
         declared = [await self.channel.queue_declare(queue, passive=True) for queue in targets]
@@ -210,7 +212,8 @@ def _idle_seconds() -> float:
 def _round(looks: Sequence[Look], count: int, spans: int) -> Round:
     """Read the part of the looks that counts."""
     inside = [look for look in looks if FROM * count <= look.arrived <= TO * count]
-    if len(inside) < 2:  # too few messages for so fast a machine: take what there is
+    if not inside or inside[0].arrived == inside[-1].arrived:
+        # too few messages for so fast a machine: take what there is
         inside = list(looks[-2:])
     first, last = inside[0], inside[-1]
     seconds = last.at - first.at
