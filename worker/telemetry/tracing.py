@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, StaticSampler, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -21,6 +23,8 @@ from worker.telemetry import attributes as names
 from worker.telemetry.resource import make_resource
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_BY_TRACE_ID: Final = (ParentBased, StaticSampler, TraceIdRatioBased)
+"""The SDK's own samplers: none of them looks at more than the parent's flag and the trace id."""
 _NOT_ZERO: Final = 1 << 64 | 1  # the lowest bit of a trace id with a span id of 64 bits behind it
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -63,9 +67,8 @@ class PassedTrace:
 
     __slots__ = ("_traceparent",)
 
-    def __init__(self, traceparent: object) -> None:
-        valid = isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent)
-        self._traceparent = str(traceparent) if valid else _new_traceparent()
+    def __init__(self, traceparent: str) -> None:
+        self._traceparent = traceparent
 
     @property
     def trace_id(self) -> str:
@@ -92,7 +95,7 @@ class PassingTracer:
         attributes: Describe,  # noqa: ARG002 - nothing is recorded
     ) -> PaymentTrace:
         """See ``Tracer``."""
-        return PassedTrace(headers.get("traceparent"))
+        return PassedTrace(_parent_in(headers) or _new_traceparent())
 
     def of(self, queue: str) -> Tracer:  # noqa: ARG002 - as above
         """See ``Tracer``."""
@@ -149,16 +152,47 @@ class RecordedTrace:
         self._span.end()
 
 
-class RecordingTracer:
-    """The tracer when spans are exported. ``queue`` names the destination in span names."""
+class TraceIds(RandomIdGenerator):
+    """Random ids; the next trace gets ``chosen``, where one is set: the sampler was asked about that one."""
 
-    def __init__(self, provider: TracerProvider, queue: str) -> None:
+    chosen: int | None = None
+
+    def generate_trace_id(self) -> int:
+        """Return the id of a new trace."""
+        chosen, self.chosen = self.chosen, None
+        return super().generate_trace_id() if chosen is None else chosen
+
+
+class RecordingTracer:
+    """The tracer when spans are exported. ``queue`` names the destination in span names.
+
+    The sampler is asked before there is a span, since one that is not recorded costs nearly as much as one
+    that is. What it drops passes through as if nothing were exported, with the sampled flag unset.
+    """
+
+    def __init__(self, provider: TracerProvider, queue: str, ids: TraceIds) -> None:
         self._provider = provider
+        self._ids = ids
         self._tracer = provider.get_tracer("payment-stream-worker")
         self._name = f"process {queue}"
+        sampler = provider.sampler
+        self._sampler: Sampler | None = sampler if isinstance(sampler, _BY_TRACE_ID) else None
+        self._by_parent = isinstance(sampler, ParentBased)
 
     def receive(self, headers: Mapping[str, Any], attributes: Describe) -> PaymentTrace:
         """See ``Tracer``."""
+        if self._sampler is not None:
+            parent = _parent_in(headers)
+            traceparent = parent or _new_traceparent()
+            if parent is not None and self._by_parent:
+                sampled = int(parent[53:], 16) & TraceFlags.SAMPLED
+            else:
+                trace_id = int(traceparent[3:35], 16)
+                decision = self._sampler.should_sample(None, trace_id, self._name).decision
+                sampled = decision is Decision.RECORD_AND_SAMPLE
+                self._ids.chosen = trace_id if sampled and parent is None else None
+            if not sampled:
+                return PassedTrace(f"{traceparent[:53]}00")
         carrier = {
             key: value for key in ("traceparent", "tracestate") if isinstance(value := headers.get(key), str)
         }
@@ -176,11 +210,18 @@ class RecordingTracer:
 
     def of(self, queue: str) -> Tracer:
         """See ``Tracer``."""
-        return RecordingTracer(self._provider, queue)
+        return RecordingTracer(self._provider, queue, self._ids)
 
     def shutdown(self) -> None:
         """See ``Tracer``."""
         self._provider.shutdown()
+
+
+def _parent_in(headers: Mapping[str, Any]) -> str | None:
+    """Return the ``traceparent`` that came with a delivery, where it is a valid one."""
+    traceparent = headers.get("traceparent")
+    valid = isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent)
+    return traceparent if valid else None
 
 
 def _new_traceparent() -> str:
@@ -196,9 +237,10 @@ def make_tracer(exporter: str, queue: str) -> Tracer:
     """
     if exporter == "none":
         return PassingTracer()
-    provider = TracerProvider(resource=make_resource(), shutdown_on_exit=False)
+    ids = TraceIds()
+    provider = TracerProvider(resource=make_resource(), shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(BatchSpanProcessor(_make_exporter(exporter)))
-    return RecordingTracer(provider, queue)
+    return RecordingTracer(provider, queue, ids)
 
 
 def _make_exporter(exporter: str) -> SpanExporter:
