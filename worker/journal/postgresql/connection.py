@@ -59,26 +59,31 @@ _SET: Final[LiteralString] = """
 """
 
 
-async def connect(url: str) -> "psycopg.AsyncConnection[Any]":
-    """Connect as a worker does: every commit is on disk when it returns.
+async def reach(url: str) -> "psycopg.AsyncConnection[Any]":
+    """Connect as a worker does, up to the first statement; ``prepare`` has to follow.
+
+    Two steps, so that the connection can be broken off in the second: psycopg cancels a statement by asking
+    the server, for as long as ten seconds.
 
     Raises:
         JournalUnavailable: the server cannot be reached, or lets nobody in.
-        JournalMismatch: it is too old.
     """
     with speaking_of(url):
-        connection = await psycopg.AsyncConnection.connect(_parameters(url), autocommit=True)
-        try:
-            _check_server(connection)
-            await connection.execute(_SET, (list(_SETTINGS), list(_SETTINGS.values())))
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
+        return await psycopg.AsyncConnection.connect(_parameters(url), autocommit=True)
+
+
+async def prepare(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Set a new connection up: every commit is on disk when it returns.
+
+    Raises:
+        JournalMismatch: the server is too old.
+    """
+    _check_server(connection)
+    await connection.execute(_SET, (list(_SETTINGS), list(_SETTINGS.values())))
 
 
 def connect_for_people(url: str, *, read_only: bool = False) -> "psycopg.Connection[Any]":
-    """Connect for statements that may look through whole tables; else as ``connect``."""
+    """Connect for statements that may look through whole tables; else as ``reach`` and ``prepare``."""
     with speaking_of(url):
         connection = psycopg.connect(_parameters(url), autocommit=True)
         try:

@@ -13,8 +13,9 @@ from worker.journal.mine import Mine
 from worker.journal.postgresql.batch import Batch, Surprised
 from worker.journal.postgresql.connection import (
     check_version,
-    connect,
     connect_for_people,
+    prepare,
+    reach,
     read_secret,
     shown,
     speaking_of,
@@ -212,7 +213,8 @@ class PostgresqlJournal:
             with speaking_of(self.url):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     if lane.connection is None:
-                        lane.connection = await connect(self.url)
+                        lane.connection = await reach(self.url)
+                        await prepare(lane.connection)
                     batch = Batch(
                         lane.connection, self._numbers, int(self.lease_seconds * 1000), self._mine,
                         self._doubtful, careful,
