@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
@@ -194,6 +195,7 @@ class Supervisor:
         child = multiprocessing.get_context("spawn").Process(
             target=_child, args=(self.settings, self.rules.loaded.keep()), name="payment-worker"
         )
+        resource_tracker.ensure_running()  # else start() starts it, and that lets SIGINT through again
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_AT_START)  # the child inherits it while it imports
         try:
             child.start()

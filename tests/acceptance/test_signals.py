@@ -110,6 +110,15 @@ def test_sigint_ends_the_worker_as_ctrl_c_does(books: Books, start_worker: Start
     assert books.repeats == 0
 
 
+def test_sigint_while_processes_start_ends_them_quietly(start_worker: StartWorker) -> None:
+    """Ctrl-C right after the start is the supervisor's to hear; no process dies of it while it imports."""
+    with start_worker() as worker:
+        wait_until(lambda: bool(worker.children), "the first process")
+        os.killpg(worker.process.pid, signal.SIGINT)
+        assert worker.process.wait(DRAIN_SECONDS) == 0, worker.log
+        assert "Traceback" not in worker.log
+
+
 def test_worker_that_is_told_to_stop_twice_stops_once(books: Books, start_worker: StartWorker) -> None:
     """An impatient operator's second SIGTERM neither breaks the drain nor changes the exit code."""
     books.stock(GOOD[:500])
