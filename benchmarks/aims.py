@@ -77,9 +77,6 @@ AIMS: Mapping[str, Aim] = {
 }  # fmt: skip
 """In the order in which they are shown."""
 
-REQUIRED = frozenset(AIMS) - {"startup.help_ms", "endurance.rss_growth", "endurance.throughput_change"}
-"""Whoever reads ``summary.json`` may count on these."""
-
 
 def table(figures: Mapping[str, float]) -> Table:
     """The figures in words, beside what was aimed at."""

@@ -6,7 +6,6 @@ batches. The C relay, which moves messages of one payment and does no work, is t
 Usage: python -m benchmarks.batches [--quick] [--rounds N]
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ import aiormq
 import uvloop
 
 from benchmarks import charts
-from benchmarks.contest import play, rows, table
+from benchmarks.contest import options_of_rounds, play, rounds_of, rows, table
 from benchmarks.harness import Contestant, as_lines
 from benchmarks.line_up import C_RELAY, PREFETCH, TAP_RELAY, new_sqlite_journals, relays, worker
 from benchmarks.results import Place, Result
@@ -74,12 +73,9 @@ def summary_of(everyone: Sequence[Contestant]) -> Mapping[str, float]:
 
 def main(arguments: list[str]) -> None:
     """Run it and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few payments, two rounds; no results are kept")
-    parser.add_argument("--rounds", type=int, help="rounds a contestant (5; 2 with --quick)")
-    options = parser.parse_args(arguments)
+    options = options_of_rounds(__doc__).parse_args(arguments)
     count = 10_000 if options.quick else 120_000
-    rounds = options.rounds or (2 if options.quick else 5)
+    rounds = rounds_of(options)
     with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
         place = Place.of(broker)
         everyone = uvloop.run(measure(broker, Path(folder), count, rounds))

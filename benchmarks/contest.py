@@ -1,5 +1,6 @@
 """Interleaved rounds of contestants, and the table of what they reached."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -7,6 +8,26 @@ from aiormq.abc import AbstractConnection
 
 from benchmarks.harness import Contestant, run_round
 from benchmarks.results import Table, median_of, spread
+
+ROUNDS = 5
+QUICK_ROUNDS = 2
+
+
+def options_of_rounds(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that knows ``--quick`` and ``--rounds``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--quick", action="store_true", help="a little of it, two rounds; no results are kept"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help=f"rounds a contestant ({ROUNDS}; {QUICK_ROUNDS} with --quick)"
+    )
+    return parser
+
+
+def rounds_of(options: argparse.Namespace) -> int:
+    """Return how many rounds were asked for."""
+    return options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
 
 
 async def play(

@@ -3,7 +3,6 @@
 Usage: python -m benchmarks.data_plane [--quick] [--rounds N] [--no-latency] [--only TEXT]
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -18,7 +17,7 @@ import aiormq
 import uvloop
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from benchmarks.contest import play, rows, table
+from benchmarks.contest import options_of_rounds, play, rows, table
 from benchmarks.harness import Contestant, started
 from benchmarks.line_up import PREFETCH, TARGET, relays, worker
 from benchmarks.results import Place, Result, Table
@@ -152,9 +151,7 @@ def latency_table(taken: dict[str, list[float]], pace: Pace) -> Table:
 
 def main(arguments: list[str]) -> None:
     """Run it and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
-    parser.add_argument("--rounds", type=int, help="rounds a contestant (5; 2 with --quick)")
+    parser = options_of_rounds(__doc__)
     parser.add_argument("--no-latency", action="store_true", help="throughput alone")
     parser.add_argument("--only", default="", help="only who has this in the name; no results are written")
     options = parser.parse_args(arguments)

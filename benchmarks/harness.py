@@ -27,6 +27,8 @@ from benchmarks.watching import Look, Round, count_messages, round_of, watch
 from worker.lines import NDJSON
 
 RESULTS = Path(__file__).parent / "results"
+STOP_SECONDS = 30.0
+"""A contestant that is told to end and has not by then is killed."""
 STILL_LOOKS = 10
 """So many looks that see nothing move."""
 QUORUM: FieldTable = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
@@ -144,7 +146,11 @@ async def started(contestant: Contestant) -> "AsyncIterator[subprocess.Popen[byt
         yield process
     finally:
         process.terminate()
-        await asyncio.to_thread(process.wait, 30)
+        try:
+            await asyncio.to_thread(process.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
 
 
 def machine() -> str:

@@ -6,7 +6,6 @@ would take instead: frameworks that consume, decode, publish with confirm and ac
 Usage: python -m benchmarks.throughput [--quick] [--rounds N]
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ import aiormq
 import uvloop
 
 from benchmarks import charts
-from benchmarks.contest import largest_rss_mb, play, rows, table
+from benchmarks.contest import largest_rss_mb, options_of_rounds, play, rounds_of, rows, table
 from benchmarks.harness import Contestant
 from benchmarks.line_up import (
     AIORMQ_RELAY,
@@ -83,12 +82,9 @@ def chart_of(everyone: Sequence[Contestant]) -> charts.Bars:
 
 def main(arguments: list[str]) -> None:
     """Run it and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few messages, two rounds; no results are kept")
-    parser.add_argument("--rounds", type=int, help="rounds a contestant (5; 2 with --quick)")
-    options = parser.parse_args(arguments)
+    options = options_of_rounds(__doc__).parse_args(arguments)
     count = 6_000 if options.quick else 50_000
-    rounds = options.rounds or (2 if options.quick else 5)
+    rounds = rounds_of(options)
     with tempfile.TemporaryDirectory() as folder, LocalBroker() as broker:
         place = Place.of(broker)
         everyone, peer_names = uvloop.run(measure(broker, Path(folder), count, rounds, quick=options.quick))

@@ -130,13 +130,12 @@ class NextSteps:
         work.tries = 0  # those of the next step are counted anew, and the first of them is reported
         failure = self._failure(work)
         policy = self.policies.of(failure.code)
-        if failure.code == ClaimedElsewhere.code:  # no attempt, and yet each wait is longer than the last
-            waits = sum(one.code == ClaimedElsewhere.code for one in work.arrival.attempts)
-            delay = policy.delay_after(work.arrival.attempt + waits)
-            if delay is None and policy.delays:
-                delay = policy.delays[-1]
-        else:
-            delay = policy.delay_after(work.arrival.attempt)
+        tried = work.arrival.attempt
+        if elsewhere := failure.code == ClaimedElsewhere.code:  # no attempt, yet each wait is longer
+            tried += sum(one.code == ClaimedElsewhere.code for one in work.arrival.attempts)
+        delay = policy.delay_after(tried)
+        if delay is None and elsewhere and policy.delays:
+            delay = policy.delays[-1]
         if delay is not None:
             return ToDelay(delay, failure)
         attempts = (*work.arrival.attempts, failure)

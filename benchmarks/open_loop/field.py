@@ -1,22 +1,20 @@
 """Where contestants run: one at a time on empty queues, between a producer and a consumer."""
 
 import asyncio
-import os
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from subprocess import Popen
 from typing import Final
 
 import aiormq
 from aiormq.abc import AbstractChannel
 
-from benchmarks.harness import Contestant, Message
+from benchmarks.harness import Contestant, Message, started
 from benchmarks.open_loop.traffic import Numbered, Traffic, open_traffic
 from benchmarks.rule_files import payments
 
 START_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 30.0
 PAYMENTS: Final = 1000
 """Different ones, which come again under new ids."""
 
@@ -42,13 +40,7 @@ class Field:
         channel = await connection.channel()
         for queue in (contestant.source, *contestant.targets):
             await channel.queue_purge(queue)
-        process = subprocess.Popen(  # noqa: ASYNC220 - it starts once
-            contestant.command(),
-            env={**os.environ, **contestant.environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        async with started(contestant) as process:
             await _consumes(channel, contestant, process)
             await connection.close()
             targets = contestant.targets
@@ -57,18 +49,9 @@ class Field:
                     yield traffic, process.pid
                 finally:
                     self._next += traffic.sent
-        finally:
-            process.terminate()
-            try:
-                await asyncio.to_thread(process.wait, STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
 
 
-async def _consumes(
-    channel: AbstractChannel, contestant: Contestant, process: "subprocess.Popen[bytes]"
-) -> None:
+async def _consumes(channel: AbstractChannel, contestant: Contestant, process: Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not (await channel.queue_declare(contestant.source, passive=True)).consumer_count:
         if time.monotonic() > deadline or process.poll() is not None:

@@ -17,7 +17,7 @@ import pytest
 from tests.faults.conftest import JOURNALS, Scale
 from tests.support.bench import Bench, open_bench
 from tests.support.journals import load_ledger
-from tests.support.load import BROKEN, Sent, channel_to
+from tests.support.load import BROKEN, RULES_HEAD, Sent, channel_to
 from tests.support.stage import eventually
 from worker.bookkeeping.audit import Audit, Place, audit
 from worker.journal.address import Postgresql, SqliteFile
@@ -27,12 +27,9 @@ from worker.journal.sqlite.upkeep import SqliteUpkeep
 from worker.journal.upkeep import Upkeep
 from worker.local_broker import LocalBroker
 
-RULES = """\
-version: 1
-processors:
-  alpha: {{exchange: "{prefix}.proc.alpha", health: {{open_seconds: 1}}}}
-  beta: {{exchange: "{prefix}.proc.beta", health: {{open_seconds: 1}}}}
-  gamma: {{exchange: "{prefix}.proc.gamma", health: {{open_seconds: 1}}}}
+RULES = (
+    RULES_HEAD
+    + """\
 fees:
   standard:
     components:
@@ -56,6 +53,7 @@ rules:
 default:
   reject: {{code: no_route, reason: no rule covers this payment}}
 """
+)
 CURRENCIES = ("EUR", "JPY", "KWD")
 SOME = 5
 Amounts = dict[tuple[str, str], int]

@@ -19,12 +19,17 @@ from yarl import URL
 
 from tests.support.bodies import payment_fields
 
-RULES: Final = """\
+RULES_HEAD: Final = """\
 version: 1
 processors:
   alpha: {{exchange: "{prefix}.proc.alpha", health: {{open_seconds: 1}}}}
   beta: {{exchange: "{prefix}.proc.beta", health: {{open_seconds: 1}}}}
   gamma: {{exchange: "{prefix}.proc.gamma", health: {{open_seconds: 1}}}}
+"""
+"""How rules for these payments begin."""
+RULES: Final = (
+    RULES_HEAD
+    + """\
 fees:
   standard:
     components:
@@ -43,6 +48,7 @@ rules:
 default:
   reject: {{code: no_route, reason: no rule covers this payment}}
 """
+)
 CANDIDATES: Final = {"card": ("alpha",), "wallet": ("alpha", "beta"), "voucher": ("gamma",)}
 """Which processors may have a payment of this type."""
 BROKEN: Final = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError, asyncio.CancelledError)

@@ -8,7 +8,8 @@ processor is one body, and an intent that may have been sent is never replaced b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from worker.errors import PermanentError
 from worker.journal.states import State
@@ -151,6 +152,22 @@ NEW: Final = New()
 Claim: TypeAlias = New | Resume | Done | Held | Conflict | Unfit
 
 
+Way: TypeAlias = tuple[Any, ...]
+"""What journals keep once for all payments that are alike: the members ``WAY`` of an intent."""
+WAY: Final = (
+    "currency",
+    "scale",
+    "rule",
+    "rules_version",
+    "candidate",
+    "processor",
+    "exchange",
+    "routing_key",
+    "priority",
+)
+way_of: Final = itemgetter(*map(Intent._fields.index, WAY))
+
+
 class Ending(NamedTuple):
     """What a delivery came to, once the broker has confirmed it: the delivery is about to be acknowledged.
 
@@ -173,8 +190,8 @@ class Ending(NamedTuple):
     gross: int | None = None
 
     @property
-    def way(self) -> tuple[object, ...] | None:
-        """What journals keep once for all that is alike: that of an intent that goes nowhere."""
+    def way(self) -> Way | None:
+        """The way of an intent that goes nowhere, for a dead letter without a claim; see ``WAY``."""
         if self.currency is None or self.scale is None or self.gross is None:
             return None
         return (self.currency, self.scale, None, "", 1, None, None, None, None)

@@ -13,7 +13,6 @@ from worker.routing.processors import Processor
 from worker.routing.table import DEFAULT_RULE, Rule, RuleTable
 
 EdgeKind = Literal["first", "share", "cheapest", "fallback", "end"]
-END_WORDS = {"reject": "rejected", "hold": "held"}
 
 
 @dataclass(frozen=True, slots=True)

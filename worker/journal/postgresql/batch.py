@@ -16,7 +16,7 @@ from worker.journal.changes import Changes, sort_endings
 from worker.journal.decide import Known
 from worker.journal.mine import Mine
 from worker.journal.packing import packed
-from worker.journal.postgresql.numbers import Numbers, way_of
+from worker.journal.postgresql.numbers import Numbers
 from worker.journal.postgresql.reading import (
     lock,
     lock_carries,
@@ -25,7 +25,7 @@ from worker.journal.postgresql.reading import (
     read_known,
 )
 from worker.journal.postgresql.writing import Writer
-from worker.journal.protocol import NEW, Amendment, Claim, Done, Ending, Intent
+from worker.journal.protocol import NEW, Amendment, Claim, Done, Ending, Intent, way_of
 from worker.journal.states import State
 from worker.journal.times import milliseconds
 from worker.money import Carry

@@ -7,30 +7,15 @@ learnt is forgotten with the connection: the server may have been brought back t
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from worker.journal.protocol import Intent
+from worker.journal.protocol import WAY, Way
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 BLOCK: Final = 1000
 """Ids of payments that are fetched at a time: the sequence's increment."""
-
-WAY: Final = (
-    "currency",
-    "scale",
-    "rule",
-    "rules_version",
-    "candidate",
-    "processor",
-    "exchange",
-    "routing_key",
-    "priority",
-)
-way_of: Final = itemgetter(*map(Intent._fields.index, WAY))
-Way: TypeAlias = tuple[Any, ...]
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('payment_journal.ways'))"
 _SAME: Final = " AND ".join(f"{name} IS NOT DISTINCT FROM %s" for name in WAY)

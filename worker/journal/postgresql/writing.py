@@ -14,7 +14,7 @@ import orjson
 from worker.journal.changes import Carried, Put, Takeover
 from worker.journal.entries import Happening
 from worker.journal.packing import packed
-from worker.journal.postgresql.numbers import Numbers, way_of
+from worker.journal.postgresql.numbers import Numbers
 from worker.journal.postgresql.statements import (
     CARRIED,
     CARRY,
@@ -27,7 +27,7 @@ from worker.journal.postgresql.statements import (
     STRAYS,
     TAKE_OVER,
 )
-from worker.journal.protocol import Ending, Intent
+from worker.journal.protocol import Ending, Intent, way_of
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection

@@ -92,9 +92,8 @@ class SqliteOutbox:
             connection = connect(self.path, busy_seconds=SHORT_SECONDS)
             try:
                 check_version(connection, self.path)
-                connection.execute(
-                    "PRAGMA synchronous=NORMAL"
-                )  # a position lost with the power repeats events
+                # a position lost with the power repeats events
+                connection.execute("PRAGMA synchronous=NORMAL")
                 self._journal_id = read_secret(connection, "journal_id")
             except BaseException:
                 connection.close()

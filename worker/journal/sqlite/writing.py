@@ -15,7 +15,7 @@ import orjson
 from worker.journal.changes import Carried, Put, Takeover
 from worker.journal.entries import Happening
 from worker.journal.packing import packed
-from worker.journal.protocol import Ending, Intent
+from worker.journal.protocol import WAY, Ending, Intent, Way, way_of
 from worker.journal.sqlite.schema import HAPPENINGS, STATES
 from worker.journal.states import State
 
@@ -25,19 +25,7 @@ MAX_ROWS: Final = 256
 """Rows of one INSERT; larger batches take several."""
 
 _OWN = ("payment_id", "fingerprint", "attempt", "redrives", "gross", "net", "fees", "trace_id", "dispatch_id")
-_WAY = (
-    "currency",
-    "scale",
-    "rule",
-    "rules_version",
-    "candidate",
-    "processor",
-    "exchange",
-    "routing_key",
-    "priority",
-)
 _own = itemgetter(*map(Intent._fields.index, _OWN))
-_way = itemgetter(*map(Intent._fields.index, _WAY))
 _PER_ROW: Final = (*_OWN, "way", "start", "length", "charged")
 _PER_BATCH: Final = ("batch", "state", "owner", "lease_until", "created", "claimed", "changed")
 _COPIED: Final = "way, gross, net, fees, dispatch_id, batch, start, length"
@@ -47,7 +35,7 @@ _COPIED: Final = "way, gross, net, fees, dispatch_id, batch, start, length"
 class Interned:
     """Numbers of what repeats; those that a transaction adds are good once it is committed."""
 
-    ways: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    ways: dict[Way, int] = field(default_factory=dict)
     owners: dict[str, int] = field(default_factory=dict)
 
     def clear(self) -> None:
@@ -189,7 +177,7 @@ class Writer:
         start = 0
         for intent, charged in zip(intents, charges, strict=True):
             body = intent.body or b""
-            number = self._number(_way(intent))
+            number = self._number(way_of(intent))
             values += _own(intent)
             length = len(body)
             values += (number, start, length, charged)
@@ -200,7 +188,7 @@ class Writer:
         )
         return written.lastrowid or 0, values
 
-    def _number(self, way: tuple[Any, ...]) -> int:
+    def _number(self, way: Way) -> int:
         number = self.interned.ways.get(way)
         if number is None:
             execute = self.connection.execute
@@ -229,8 +217,8 @@ def _json(*names: str) -> str:
     return f"(SELECT {columns} FROM json_each(?))"
 
 
-_FIND_WAY: Final = f"SELECT id FROM ways WHERE {' AND '.join(f'{name} IS ?' for name in _WAY)}"
-_ADD_WAY: Final = f"INSERT INTO ways ({', '.join(_WAY)}) VALUES ({', '.join('?' * len(_WAY))})"
+_FIND_WAY: Final = f"SELECT id FROM ways WHERE {' AND '.join(f'{name} IS ?' for name in WAY)}"
+_ADD_WAY: Final = f"INSERT INTO ways ({', '.join(WAY)}) VALUES ({', '.join('?' * len(WAY))})"
 _ENTRY: Final = "INSERT INTO history (happening, payment, attempt, code, trace_id, owner, began, ended, "
 _CLOSE: Final = (
     f"{_ENTRY}{_COPIED}) SELECT ?, id, attempt, ?, trace_id, owner, claimed, ?, {_COPIED}"
