@@ -21,9 +21,8 @@ _SWITCH_SECONDS: Final = 0.01
 _CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
 """Of write-ahead log, which the commit that reaches it carries over to the file while payments wait.
 
-Four times as much makes that commit four times as long, and no more is done in the same time. Another thread
-could do it beside the commits, but SQLite up to 3.51.2 may then damage the file (sqlite.org/wal.html, the
-WAL-reset bug).
+The more of it, the longer that commit takes, and no more is done in the same time. Another thread could do it
+beside the commits, but SQLite up to 3.51.2 may then damage the file (sqlite.org/wal.html, the WAL-reset bug).
 """
 _PAGE_BYTES: Final = 4096
 _OLDEST: Final = (3, 37, 0)
